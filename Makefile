@@ -1,0 +1,60 @@
+# Everything from a bare checkout with only Python >= 3.11, pip and make. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types layers format dev clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.installed-train ## train a small Transformer on the embedded language and translate with it (2 minutes)
+	@echo "== demo: $(BIN)/attento demo"
+	@$(BIN)/attento demo
+
+test: $(VENV)/.installed-test ## run the whole test suite
+	@echo "== test: $(BIN)/python -m pytest"
+	@$(BIN)/python -m pytest
+
+check: lint types layers test ## what CI runs: lint, types, import layers, tests
+
+lint: $(VENV)/.installed-dev ## ruff: rules and formatting
+	@echo "== lint: ruff check, ruff format --check"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy, strict, on src
+	@echo "== types: mypy --strict src"
+	@$(BIN)/mypy
+
+layers: $(VENV)/.installed-dev ## import-linter: a module imports only from lower floors
+	@echo "== layers: lint-imports"
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## mend lint and formatting in place
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+dev: $(VENV)/.installed-dev ## only make .venv with everything a developer needs
+
+clean: ## remove .venv and the caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+
+# torch comes first and exact, so that pip takes the build it finds for this machine (the CPU one where an index or a
+# wheel folder offers it) and nothing later replaces it.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "== install: attento[$*] and the tested versions of what it needs, into $(VENV) (once; a few minutes)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+# pip is the last thing that goes into a new environment: one that was cut off is made again.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Attento needs Python 3.11 or newer, but '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1)."; \
+		echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@echo "== venv: $(VENV), with $$($(PYTHON) --version 2>&1)"
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,153 @@
+"""`attento doctor`: what is installed, what would be used, what is missing and the mend."""
+
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from attento import __version__
+from attento.cli.console import EXIT_FAILED, show_json, show_table
+from attento.cli.options import Json
+
+# What each package is for, and the extra that brings it; None where it belongs to every install.
+_PACKAGES: tuple[tuple[str, str | None, str], ...] = (
+    ("numpy", None, "arrays"),
+    ("pyarrow", None, "prepared corpora"),
+    ("pydantic", None, "settings"),
+    ("PyYAML", None, "recipes"),
+    ("rich", None, "terminal output"),
+    ("sacrebleu", None, "BLEU and chrF"),
+    ("safetensors", None, "weights"),
+    ("sentencepiece", None, "tokenizers"),
+    ("typer", None, "command line"),
+    ("torch", "train", "training and translation"),
+    ("jaxtyping", "train", "tensor shapes"),
+    ("tensorboard", "train", "training curves"),
+    ("zstandard", "zstd", ".zst corpora"),
+)
+# Without these nothing can be trained or translated; the others are conveniences.
+_NEEDED = ("torch", "jaxtyping")
+
+
+@dataclass(frozen=True)
+class PackageReport:
+    """One package: its version, or how to get it."""
+
+    name: str
+    purpose: str
+    version: str | None
+    mend: str | None
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """The state of this machine and install."""
+
+    attento: str
+    python: str
+    platform: str
+    cores: int
+    memory_gib: float | None
+    device: str | None
+    precision: str | None
+    packages: tuple[PackageReport, ...]
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps Attento from training and translating, each with the mend."""
+        broken = [
+            each for each in self.packages if each.version is None and (each.name in _NEEDED or _is_core(each.name))
+        ]
+        return [f"{each.name} is missing: {each.mend}" for each in broken]
+
+
+def doctor(as_json: Json = False) -> None:
+    """Tell what is installed, which device and precision would be used, what is missing and the mend.
+
+    Leaves with status 1 when something that training or translation needs is missing.
+    """
+    report = _examine()
+    if as_json:
+        show_json(asdict(report) | {"problems": report.problems})
+    else:
+        _show(report)
+    if report.problems:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _examine() -> DoctorReport:
+    device, precision = _choose_device()
+    return DoctorReport(
+        attento=__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cores=count_cores(),
+        memory_gib=_measure_memory(),
+        device=device,
+        precision=precision,
+        packages=tuple(_examine_package(name, extra, purpose) for name, extra, purpose in _PACKAGES),
+    )
+
+
+def _is_core(name: str) -> bool:
+    return any(name == package and extra is None for package, extra, _ in _PACKAGES)
+
+
+def _examine_package(name: str, extra: str | None, purpose: str) -> PackageReport:
+    try:
+        return PackageReport(name, purpose, version(name), None)
+    except PackageNotFoundError:
+        wanted = "attento" if extra is None else f"attento[{extra}]"
+        return PackageReport(name, purpose, None, f"pip install '{wanted}'")
+
+
+def _choose_device() -> tuple[str | None, str | None]:
+    try:
+        import torch
+
+        from attento.device import choose_device, has_fast_bf16
+    except ImportError:
+        return None, None
+    device = choose_device()
+    name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    return name, "bf16" if has_fast_bf16(device) else "fp32"
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    # A container may be given fewer cores than the machine has.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _measure_memory() -> float | None:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+    return round(total / 2**30, 1)
+
+
+def _show(report: DoctorReport) -> None:
+    memory = "unknown" if report.memory_gib is None else f"{report.memory_gib} GiB"
+    machine = [
+        ("attento", report.attento),
+        ("python", report.python),
+        ("platform", report.platform),
+        ("cores", str(report.cores)),
+        ("memory", memory),
+        ("device", report.device or "none: torch cannot be imported"),
+        ("training precision", report.precision or "none"),
+    ]
+    show_table(("this machine", ""), machine)
+    print()
+    rows = [(each.name, each.version or "missing", each.mend or each.purpose) for each in report.packages]
+    show_table(("package", "version", "for, or how to get it"), rows)
+    print()
+    print("\n".join(report.problems) if report.problems else "All that training and translation need is here.")

@@ -1,0 +1,127 @@
+"""`attento prepare`: parallel text in, a tokenizer, memory-mapped ids and a report out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attento.cli.console import StageProgress, say
+from attento.cli.doctor import count_cores
+from attento.cli.options import DataRoot, Overrides
+from attento.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attento.data.config import DataConfig
+
+_OWN_FILES = "Your own files"
+
+
+def prepare(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="The prepared folder to make.", show_default=False)
+    ],
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE.yaml", help="A recipe; its `data` section is read.", show_default=False),
+    ] = None,
+    data: DataRoot = Path("data"),
+    overrides: Overrides = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; one a core by default.", show_default=False)
+    ] = None,
+    source_language: Annotated[
+        str | None, typer.Option("--source-language", help="For example en.", rich_help_panel=_OWN_FILES)
+    ] = None,
+    target_language: Annotated[
+        str | None, typer.Option("--target-language", help="For example de.", rich_help_panel=_OWN_FILES)
+    ] = None,
+    train_source: Annotated[
+        Path | None,
+        typer.Option("--train-source", help="Training text, a sentence a line.", rich_help_panel=_OWN_FILES),
+    ] = None,
+    train_target: Annotated[
+        Path | None, typer.Option("--train-target", help="Its translation, line by line.", rich_help_panel=_OWN_FILES)
+    ] = None,
+    validation_source: Annotated[
+        Path | None, typer.Option("--validation-source", help="Text to judge training by.", rich_help_panel=_OWN_FILES)
+    ] = None,
+    validation_target: Annotated[
+        Path | None, typer.Option("--validation-target", help="Its translation.", rich_help_panel=_OWN_FILES)
+    ] = None,
+    vocab_size: Annotated[
+        int, typer.Option("--vocab-size", help="Pieces in the shared vocabulary.", rich_help_panel=_OWN_FILES)
+    ] = 8000,
+) -> None:
+    """Clean, tokenize and store parallel text for training, and report on it.
+
+    Takes the corpora of a recipe, or your own files (all six file and language flags together).
+    """
+    own = {
+        "--source-language": source_language,
+        "--target-language": target_language,
+        "--train-source": train_source,
+        "--train-target": train_target,
+        "--validation-source": validation_source,
+        "--validation-target": validation_target,
+    }
+    if recipe is not None and any(value is not None for value in own.values()):
+        raise typer.BadParameter("give either a recipe or your own files, not both")
+    if recipe is not None:
+        config, root = _from_recipe(recipe, overrides or []), data
+    else:
+        config, root = _from_files(own, vocab_size, overrides or []), Path.cwd()
+    _run(config, root, output, workers or count_cores())
+
+
+def _from_recipe(path: Path, overrides: list[str]) -> "DataConfig":
+    from attento.config import apply_overrides, read_yaml
+
+    return _check(apply_overrides(read_yaml(path), _data_only(overrides)), origin=str(path))
+
+
+def _from_files(own: dict[str, Any], vocab_size: int, overrides: list[str]) -> "DataConfig":
+    from attento.config import apply_overrides
+
+    missing = [flag for flag, value in own.items() if value is None]
+    if missing:
+        raise ConfigError(f"name a recipe, or all of your own files: {', '.join(missing)} missing")
+    # Absolute, so that the paths mean the same from any folder.
+    paths = {flag: str(value.absolute()) for flag, value in own.items() if isinstance(value, Path)}
+    data = {
+        "source_language": own["--source-language"],
+        "target_language": own["--target-language"],
+        "train": [{"source": paths["--train-source"], "target": paths["--train-target"]}],
+        "validation": {"source": paths["--validation-source"], "target": paths["--validation-target"]},
+        "tokenizer": {"vocab_size": vocab_size},
+    }
+    return _check(apply_overrides({"data": data}, _data_only(overrides)), origin="prepare")
+
+
+def _data_only(overrides: list[str]) -> list[str]:
+    for override in overrides:
+        if not override.startswith("data."):
+            raise ConfigError(f"--set {override}: only `data` settings matter here, as in data.tokenizer.model=unigram")
+    return overrides
+
+
+def _check(tree: dict[str, Any], origin: str) -> "DataConfig":
+    from attento.config import Settings, check_settings
+    from attento.data.config import DataConfig
+
+    class DataSection(Settings, extra="ignore"):
+        # The rest of a recipe is for training to check.
+        data: DataConfig
+
+    return check_settings(DataSection, tree, origin=origin).data
+
+
+def _run(config: "DataConfig", root: Path, output: Path, workers: int) -> None:
+    from attento.data.prepare import prepare as prepare_corpus
+    from attento.data.prepared import REPORT_FILE
+
+    with StageProgress() as progress:
+        prepared = prepare_corpus(config, root, output, workers=workers, progress=progress)
+    print((output / REPORT_FILE).read_text(encoding="utf-8"))
+    for warning in prepared.warnings:
+        say(f"warning: {warning}")
+    say(f"prepared: {output} ({len(prepared.train):,} training and {len(prepared.validation):,} validation pairs)")

@@ -1,0 +1,91 @@
+"""`attento translate`: raw text in, translations out, line by line and in order."""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attento.cli.console import say
+from attento.cli.files import open_output, read_text
+from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, WholeLines, change_search
+
+if TYPE_CHECKING:
+    from attento.translator import Translation
+
+# So many lines are in memory at once; enough to sort by length into full batches.
+CHUNK_LINES = 1024
+
+
+def translate(
+    run: Run,
+    text: Annotated[list[str] | None, typer.Argument(help="Texts to translate; stdin when none is given.")] = None,
+    input: Annotated[
+        Path | None, typer.Option("--input", "-i", metavar="FILE", help="Translate each line of this file.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of to stdout.")
+    ] = None,
+    beam_size: BeamSize = None,
+    length_penalty: LengthPenalty = None,
+    n_best: Annotated[
+        int | None,
+        typer.Option("--n-best", help="Print so many translations a line: line number, score, text, tab-separated."),
+    ] = None,
+    whole_lines: WholeLines = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Translate text, a file, or stdin.
+
+    One translation a line, in the order of the input; an empty line stays empty. With --json, one object a line.
+    """
+    if text and input:
+        raise typer.BadParameter("give either texts or --input FILE, not both")
+    lines = iter(text) if text else read_text(input)
+    from attento.translator import Translator
+
+    translator = Translator.load(run, device=device)
+    search = change_search(translator.search, beam_size, length_penalty, n_best)
+    typed = not text and input is None and sys.stdin.isatty()
+    if typed:
+        say("Type a line and press Enter; end with Ctrl-D.")
+    number, flagged = 0, defaultdict[str, list[int]](list)
+    with open_output(output) as file:
+        for chunk in _chunks(lines, 1 if typed else CHUNK_LINES):
+            for translation in translator.translate(chunk, search=search, split_sentences=not whole_lines):
+                number += 1
+                file.write(_render(translation, number, n_best, as_json))
+                for flag in translation.flags:
+                    flagged[flag].append(number)
+            # A reader at the other end of a pipe should not wait for a full buffer.
+            file.flush()
+    for name, numbers in flagged.items():
+        shown = ", ".join(map(str, numbers[:10])) + (", ..." if len(numbers) > 10 else "")
+        say(f"note: {name} in {len(numbers)} of {number} (number {shown})")
+
+
+def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(lines)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def _render(translation: "Translation", number: int, n_best: int | None, as_json: bool) -> str:
+    if as_json:
+        record = {
+            "source": translation.source,
+            "translation": translation.text,
+            "score": translation.score,
+            "alternatives": [{"translation": each.text, "score": each.score} for each in translation.alternatives],
+            "flags": list(translation.flags),
+        }
+        return json.dumps(record, ensure_ascii=False) + "\n"
+    if n_best is None:
+        return translation.text + "\n"
+    ranked = [(translation.score, translation.text), *((each.score, each.text) for each in translation.alternatives)]
+    return "".join(f"{number}\t{score:.4f}\t{text}\n" for score, text in ranked)

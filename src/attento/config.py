@@ -1,0 +1,145 @@
+"""Strict configuration: YAML in, checked records out, every problem told at once.
+
+Holds the base class of all settings, loading with `--set` overrides, and complete saving. Knows no setting by name.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from attento.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of every group of settings: frozen, unknown keys refused, defaults checked too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load_settings(kind: type[SettingsT], path: Path, overrides: Sequence[str] = ()) -> SettingsT:
+    """Load settings of one kind from a YAML file, then apply `key.path=value` overrides.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or any setting is wrong (all problems in one message).
+    """
+    tree = apply_overrides(read_yaml(path), overrides)
+    return check_settings(kind, tree, origin=str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, not YAML or not a mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file{_near_files(path)}") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem}") from problem
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"{path}: is not valid YAML: {problem}") from problem
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: must hold a mapping of settings, but holds {type(tree).__name__}")
+    return tree
+
+
+def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a copy of a settings tree with each `a.b.c=value` written into it; values are read as YAML.
+
+    Raises:
+        ConfigError: an override has no `=`, an empty key, a value that is not YAML, or goes through a plain value.
+    """
+    result = _copy_tree(tree)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {override}: must look like training.max_steps=500")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as problem:
+            raise ConfigError(f"--set {override}: the value is not valid YAML: {problem}") from problem
+        *parents, leaf = key.strip().split(".")
+        node = result
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--set {override}: `{parent}` is a plain value and has no settings inside")
+        node[leaf] = value
+    return result
+
+
+def check_settings(kind: type[SettingsT], tree: Mapping[str, Any], origin: str) -> SettingsT:
+    """Turn a tree of plain values into checked settings.
+
+    Raises:
+        ConfigError: lists every unknown key (with the nearest known one) and every wrong value.
+    """
+    try:
+        return kind.model_validate(dict(tree))
+    except ValidationError as problem:
+        lines = [_explain(kind, error) for error in problem.errors()]
+        raise ConfigError(f"{origin}: " + ("\n  " if len(lines) > 1 else "") + "\n  ".join(lines)) from None
+
+
+def dump_settings(settings: Settings) -> str:
+    """Return settings as YAML, complete: every default is written out."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+def suggest(word: str, known: Sequence[str]) -> str:
+    """Return ' (did you mean `x`?)' for the nearest known word, or what is known where none is near."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean `{near[0]}`?)" if near else f" (known: {', '.join(known)})"
+
+
+def _explain(kind: type[Settings], error: Any) -> str:
+    # A tagged union puts the tag's value into the path; it is no key of the file.
+    path = [str(part) for part in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(kind, path[:-1])
+        return f"unknown setting `{'.'.join(path)}`{suggest(path[-1], known)}"
+    if error["type"] == "missing":
+        return f"setting `{'.'.join(path)}` is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    where = f"`{'.'.join(path)}`: " if path else ""
+    given = f", but got {error['input']!r}" if path and not isinstance(error["input"], dict) else ""
+    return f"{where}{message[:1].lower() + message[1:] if where else message}{given}"
+
+
+def _known_keys(kind: type[Settings], path: Sequence[str]) -> list[str]:
+    kinds = [kind]
+    for part in path:
+        inner = [k for each in kinds if part in each.model_fields
+                 for k in _settings_in(each.model_fields[part].annotation)]
+        # A list index or a union's tag leads nowhere by name: stay with the kinds we have.
+        kinds = inner or kinds
+    return sorted({name for each in kinds for name in each.model_fields})
+
+
+def _settings_in(annotation: Any) -> Iterator[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, list, tuple, dict) or get_args(annotation):
+        for inner in get_args(annotation):
+            yield from _settings_in(inner)
+
+
+def _copy_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy_tree(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
+
+
+def _near_files(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f" (the folder {path.parent} does not exist either)"
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1)
+    return f" (did you mean `{near[0]}`?)" if near else ""

@@ -1,0 +1,1 @@
+"""From parallel text files to the shards and batches that training reads."""

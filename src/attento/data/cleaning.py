@@ -1,0 +1,121 @@
+"""The rules that leave pairs out of training, and the digests that tell equal text from unequal.
+
+Each pair that is left out is counted under one rule, the first that hits it in the order of `Rule`. Reads no file.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attento.data.config import CleaningConfig
+from attento.data.corpora import Languages, Pair
+from attento.data.scripts import script_share, scripts_of_language
+
+# Controls that are white space (tab, line and page feeds, CR, U+0085) are left to the tokenizer, which sees spaces.
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd]")
+
+
+class Rule(IntEnum):
+    """Why a pair is left out; `KEPT` when it is not."""
+
+    KEPT = 0
+    EMPTY = 1
+    CONTROL_CHARACTERS = 2
+    WRONG_SCRIPT = 3
+    IDENTICAL = 4
+    TOO_LONG = 5
+    LENGTH_RATIO = 6
+    DUPLICATE = 7
+
+
+@dataclass(frozen=True)
+class Cleaner:
+    """The rules that need one pair alone; duplicates need `SeenDigests`."""
+
+    config: CleaningConfig
+    languages: Languages
+
+    def judge_text(self, source: str, target: str) -> Rule:
+        """Return the first rule that leaves this pair out by its text; white space around it does not count."""
+        source, target = source.strip(), target.strip()
+        config = self.config
+        if config.drop_empty and not (source and target):
+            return Rule.EMPTY
+        if config.drop_control_characters and (_CONTROLS.search(source) or _CONTROLS.search(target)):
+            return Rule.CONTROL_CHARACTERS
+        if config.min_script_share is not None and self._is_wrong_script(source, target, config.min_script_share):
+            return Rule.WRONG_SCRIPT
+        if config.drop_identical and source == target:
+            return Rule.IDENTICAL
+        return Rule.KEPT
+
+    def judge_lengths(self, source: int, target: int) -> Rule:
+        """Return the first rule that leaves a pair out by its numbers of pieces."""
+        config = self.config
+        shorter, longer = min(source, target), max(source, target)
+        if config.drop_empty and not shorter:
+            return Rule.EMPTY
+        if config.max_tokens is not None and longer > config.max_tokens:
+            return Rule.TOO_LONG
+        if config.max_ratio is not None and longer > config.max_ratio * shorter + config.ratio_slack:
+            return Rule.LENGTH_RATIO
+        return Rule.KEPT
+
+    def _is_wrong_script(self, source: str, target: str, least: float) -> bool:
+        sides = ((source, self.languages.source), (target, self.languages.target))
+        return any(
+            scripts is not None and script_share(text, scripts) < least
+            for text, scripts in ((text, scripts_of_language(language)) for text, language in sides)
+        )
+
+
+def pair_digest(pair: Pair) -> int:
+    """Return 64 bits that two pairs share when their texts are the same but for white space."""
+    return _digest("\n".join(" ".join(text.split()) for text in pair))
+
+
+def sentence_digest(text: str) -> int:
+    """Return 64 bits that two sentences share when they are the same but for white space and case."""
+    return _digest(" ".join(text.casefold().split()))
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "little")
+
+
+class SeenDigests:
+    """A set of 64-bit digests in 8 bytes each (and as much again while it grows): 0.8 GB for 100 million pairs.
+
+    Two different texts share a digest with probability n**2 / 2**65 among n of them, 3 in 10,000 for 100 million.
+    Kept as sorted arrays, a small one for what came of late and a large one that takes it in from time to time.
+    """
+
+    _LEAST_MERGE = 1 << 18
+
+    def __init__(self) -> None:
+        self._settled: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._recent: NDArray[np.uint64] = np.empty(0, np.uint64)
+
+    def add(self, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Add digests, and return which of them are met here for the first time."""
+        values, first_places = np.unique(digests, return_index=True)
+        new = ~(is_member(values, self._settled) | is_member(values, self._recent))
+        self._recent = np.sort(np.concatenate((self._recent, values[new])))
+        if len(self._recent) > max(self._LEAST_MERGE, len(self._settled) // 8):
+            self._settled = np.sort(np.concatenate((self._settled, self._recent)), kind="stable")
+            self._recent = np.empty(0, np.uint64)
+        is_first = np.zeros(len(digests), np.bool_)
+        is_first[first_places[new]] = True
+        return is_first
+
+
+def is_member(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which values are in a sorted array."""
+    if not len(ordered):
+        return np.zeros(len(values), np.bool_)
+    places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return np.asarray(ordered[places] == values)

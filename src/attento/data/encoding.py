@@ -1,0 +1,119 @@
+"""Judging and tokenizing chunks of pairs, in this process or in several, with the order kept.
+
+What comes out of a chunk depends on the chunk alone, so that the number of processes changes nothing but the time.
+"""
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attento.data.cleaning import Cleaner, Rule, pair_digest, sentence_digest
+from attento.data.corpora import Chunk, Pair
+from attento.data.shards import Ragged
+from attento.errors import DataError
+from attento.text.tokenizer import TokenizerPair
+
+
+@dataclass(frozen=True)
+class EncodedChunk:
+    """What became of a chunk: a rule for every pair, ids and digests of those that are kept."""
+
+    rules: NDArray[np.uint8]
+    source: Ragged
+    target: Ragged
+    pair_digests: NDArray[np.uint64]
+    source_digests: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Judges and tokenizes the pairs of a chunk."""
+
+    tokenizers: TokenizerPair
+    cleaner: Cleaner
+
+    def __call__(self, chunk: Chunk) -> EncodedChunk:
+        """Return what became of the chunk; duplicates are not looked for, for they may be in another one."""
+        rules = np.fromiter((self.cleaner.judge_text(*pair) for pair in chunk.pairs), np.uint8, len(chunk.pairs))
+        places = np.flatnonzero(rules == Rule.KEPT).tolist()
+        source, target = encode_pairs(self.tokenizers, [chunk.pairs[place] for place in places])
+        for place, *lengths in zip(places, source.lengths.tolist(), target.lengths.tolist(), strict=True):
+            rules[place] = self.cleaner.judge_lengths(*lengths)
+        kept = rules[places] == Rule.KEPT
+        pairs = [chunk.pairs[place] for place in np.flatnonzero(rules == Rule.KEPT).tolist()]
+        return EncodedChunk(
+            rules,
+            source.keep(kept),
+            target.keep(kept),
+            np.fromiter(map(pair_digest, pairs), np.uint64, len(pairs)),
+            np.fromiter((sentence_digest(pair[0]) for pair in pairs), np.uint64, len(pairs)),
+        )
+
+
+def encode_pairs(tokenizers: TokenizerPair, pairs: list[Pair]) -> tuple[Ragged, Ragged]:
+    """Return the ids of sources and targets; white space around a text is left out."""
+    sources = tokenizers.source.encode_batch([source.strip() for source, _ in pairs])
+    targets = tokenizers.target.encode_batch([target.strip() for _, target in pairs])
+    return Ragged.of(sources), Ragged.of(targets)
+
+
+def encode_chunks(
+    chunks: Iterable[Chunk], encoder: Encoder, workers: int
+) -> Generator[tuple[Chunk, EncodedChunk], None, None]:
+    """Yield each chunk with what became of it, in order; with several workers, a few chunks are under way at once.
+
+    Raises:
+        DataError: a worker process was ended from outside.
+    """
+    if workers == 1:
+        for chunk in chunks:
+            yield chunk, encoder(chunk)
+        return
+    executor = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(encoder,)
+    )
+    try:
+        yield from _in_order(executor, chunks, window=2 * workers)
+    except BrokenProcessPool as problem:
+        raise DataError(
+            "a worker process ended before its time, most often for want of memory; try again with fewer workers"
+        ) from problem
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    executor: ProcessPoolExecutor, chunks: Iterable[Chunk], window: int
+) -> Iterator[tuple[Chunk, EncodedChunk]]:
+    # A bounded queue: an executor's own `map` would read the whole corpus ahead into memory.
+    under_way: deque[tuple[Chunk, Future[EncodedChunk]]] = deque()
+    for chunk in chunks:
+        under_way.append((chunk, executor.submit(_work, chunk)))
+        if len(under_way) >= window:
+            first, future = under_way.popleft()
+            yield first, future.result()
+    while under_way:
+        first, future = under_way.popleft()
+        yield first, future.result()
+
+
+_encoder: Encoder | None = None
+
+
+def _start_worker(encoder: Encoder) -> None:
+    # Ctrl-C reaches the whole process group; the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    global _encoder
+    _encoder = encoder
+
+
+def _work(chunk: Chunk) -> EncodedChunk:
+    assert _encoder is not None
+    return _encoder(chunk)

@@ -1,0 +1,264 @@
+"""From raw parallel text to a prepared folder: check, learn the vocabulary, clean, tokenize, store, report.
+
+The corpora are read twice, as streams: once to check every line, take their fingerprint and draw the tokenizer's
+sample, once to encode. Memory holds that sample, a few chunks under way, the held-out text and 8 to 16 bytes a training
+pair for telling duplicates. The folder is made beside its place and renamed when it is whole.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from attento.data.cleaning import Cleaner, Rule, SeenDigests
+from attento.data.config import DataConfig, TokenizerConfig
+from attento.data.corpora import CHUNK_PAIRS, Chunk, Languages, Pair, read_chunks
+from attento.data.encoding import EncodedChunk, Encoder, encode_chunks, encode_pairs
+from attento.data.held_out import HeldOut
+from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
+from attento.data.prepared import (
+    FORMAT,
+    RECORD_FILE,
+    REPORT_FILE,
+    REPORT_JSON_FILE,
+    VALIDATION_TEXTS,
+    PreparedCorpus,
+    read_record,
+)
+from attento.data.report import CorpusCount, Report
+from attento.data.scripts import scripts_of_language
+from attento.data.shards import ShardWriter
+from attento.errors import DataError
+from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage, how much of it is done, and how much there is (None while unknown)."""
+
+_SAMPLE_SEED = 20170612
+
+
+def prepare(
+    config: DataConfig, data_root: Path, output: Path, *, workers: int = 1, progress: Progress | None = None
+) -> PreparedCorpus:
+    """Prepare training text into a folder, or open the folder when it already holds just that.
+
+    Same settings and text give the same bytes, whatever the number of workers. A folder of another preparation is
+    replaced once the new one is whole; any other folder is left alone. With several workers, a script that calls this
+    must guard its entry with `if __name__ == "__main__":`.
+
+    Raises:
+        DataError: a corpus cannot be read as it stands (file and line are named), no pair survives cleaning, the
+            vocabulary cannot be learned, or the folder cannot be written.
+        MissingExtraError: a `.zst` file is read and `zstandard` is not installed.
+    """
+    report_progress = progress or _silent
+    if workers < 1:
+        raise DataError(f"`workers` must be at least 1, but is {workers}")
+    refuse_foreign_folder(output)
+    scan = _scan(config, data_root, report_progress)
+    if _holds(output, scan.fingerprint):
+        return PreparedCorpus.open(output)
+    with partial_folder(output) as folder:
+        _Preparation(config, data_root, folder, workers, report_progress, scan).run()
+        put_in_place(folder, output)
+    return PreparedCorpus.open(output)
+
+
+def fingerprint(config: DataConfig, data_root: Path, progress: Progress | None = None) -> str:
+    """Return what `PreparedCorpus.fingerprint` would be: a hash of all settings and of every pair they name.
+
+    Raises:
+        DataError: a corpus cannot be read as it stands.
+    """
+    return _scan(config, data_root, progress or _silent).fingerprint
+
+
+@dataclass(frozen=True)
+class _Scan:
+    fingerprint: str
+    sample: list[Pair]
+    train_pairs: int
+
+
+def _scan(config: DataConfig, data_root: Path, progress: Progress) -> _Scan:
+    """Read every corpus once: all is checked before anything is made."""
+    settings = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    content = hashlib.sha256(f"{FORMAT}\0{settings}".encode())
+    sample: list[Pair] = []
+    generator = random.Random(_SAMPLE_SEED)
+    seen = 0
+    for index, corpus in enumerate((*config.train, config.validation, config.test)):
+        content.update(b"\0")  # no text holds one, so that a pair cannot move from one corpus to the next unseen
+        for chunk in read_chunks(corpus, index, _languages(config), data_root) if corpus is not None else ():
+            content.update("".join(f"{source}\n{target}\n" for source, target in chunk.pairs).encode("utf-8"))
+            if index < len(config.train):
+                for pair in chunk.pairs:
+                    _keep_in_reservoir(sample, pair, seen, config.tokenizer.sample_lines, generator)
+                    seen += 1
+                progress("reading", seen, None)
+    return _Scan(content.hexdigest(), sample, seen)
+
+
+def _keep_in_reservoir(sample: list[Pair], pair: Pair, seen: int, size: int, generator: random.Random) -> None:
+    """Vitter 1985, "Random sampling with a reservoir", algorithm R: every pair stays with the same probability."""
+    if seen < size:
+        sample.append(pair)
+    elif (place := generator.randrange(seen + 1)) < size:
+        sample[place] = pair
+
+
+class _Preparation:
+    """One making of a folder."""
+
+    def __init__(
+        self, config: DataConfig, data_root: Path, folder: Path, workers: int, progress: Progress, scan: _Scan
+    ) -> None:
+        self._config, self._root, self._folder = config, data_root, folder
+        self._workers, self._progress, self._scan = workers, progress, scan
+        self._cleaner = Cleaner(config.cleaning, _languages(config))
+        self._report = Report([CorpusCount(each.name, each.weight) for each in config.train])
+        self._held_out = HeldOut(config, data_root)
+
+    def run(self) -> None:
+        """Fill the folder."""
+        self._tell_rules_off()
+        tokenizers = self._learn_tokenizers()
+        tokenizers.save(self._folder)
+        self._report.vocab_sizes = (tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+        shards = {"train": self._write_train(tokenizers), "validation": self._write_validation(tokenizers)}
+        for overlap in self._held_out.overlaps:
+            self._report.add_overlap(overlap)
+        self._write_records(shards)
+
+    def _learn_tokenizers(self) -> TokenizerPair:
+        self._progress("training the tokenizer", 0, 1)
+        config = self._config.tokenizer
+        pairs = [pair for pair in self._scan.sample if self._cleaner.judge_text(*pair) is Rule.KEPT]
+        if not pairs:
+            pairs = self._scan.sample
+        sources, targets = ([pair[side].strip() for pair in pairs] for side in (0, 1))
+        if config.joint:
+            joint = _train(config, sources + targets)
+            pair = TokenizerPair(joint, joint)
+        else:
+            pair = TokenizerPair(_train(config, sources), _train(config, targets))
+        self._scan.sample.clear()
+        self._progress("training the tokenizer", 1, 1)
+        return pair
+
+    def _write_train(self, tokenizers: TokenizerPair) -> int:
+        seen = SeenDigests() if self._config.cleaning.drop_duplicates else None
+        encoder = Encoder(tokenizers, self._cleaner)
+        chunks = _train_chunks(self._config, self._root)
+        # Closed at once when something goes wrong, or the workers would live as long as the traceback.
+        useful_workers = min(self._workers, -(-self._scan.train_pairs // CHUNK_PAIRS))
+        stream = closing(encode_chunks(chunks, encoder, useful_workers))
+        with ShardWriter(self._folder, "train") as writer, stream as encoded_chunks:
+            for chunk, encoded in encoded_chunks:
+                self._write_chunk(writer, chunk, encoded, seen)
+                self._progress("encoding", self._report.read, self._scan.train_pairs)
+        self._report.tokens = writer.tokens
+        if not writer.count:
+            counts = ", ".join(f"{rule.name.lower()}: {n}" for rule, n in self._report.left_out.items() if n)
+            raise DataError(
+                f"no training pair is left of {self._report.read} ({counts}); see the rules in `data.cleaning`"
+            )
+        return writer.shards
+
+    def _write_chunk(self, writer: ShardWriter, chunk: Chunk, encoded: EncodedChunk, seen: SeenDigests | None) -> None:
+        rules, places = encoded.rules, np.flatnonzero(encoded.rules == Rule.KEPT)
+        new = np.ones(len(places), np.bool_) if seen is None else seen.add(encoded.pair_digests)
+        rules[places[~new]] = Rule.DUPLICATE
+        self._report.count(chunk, rules)
+        self._held_out.look(chunk, places[new], encoded.source_digests[new])
+        writer.append(encoded.source.keep(new), encoded.target.keep(new), chunk.corpus)
+
+    def _write_validation(self, tokenizers: TokenizerPair) -> int:
+        pairs = self._held_out.validation
+        self._report.validation_pairs = len(pairs)
+        empty = [line for line, pair in enumerate(pairs, 1) if not all(text.strip() for text in pair)]
+        if empty:
+            self._report.warnings.append(
+                f"{len(empty)} validation pairs have an empty side (the first in line {empty[0]} of "
+                f"{self._config.validation.name}); they are kept"
+            )
+        with ShardWriter(self._folder, "validation") as writer:
+            writer.append(*encode_pairs(tokenizers, pairs), corpus=0)
+        for side, name in enumerate(VALIDATION_TEXTS):
+            (self._folder / name).write_bytes("".join(f"{pair[side]}\n" for pair in pairs).encode("utf-8"))
+        return writer.shards
+
+    def _write_records(self, shards: dict[str, int]) -> None:
+        report = self._report
+        _write_json(self._folder / REPORT_JSON_FILE, report.as_json())
+        (self._folder / REPORT_FILE).write_text(report.as_markdown(), encoding="utf-8", newline="\n")
+        record = {
+            "format": FORMAT,
+            "fingerprint": self._scan.fingerprint,
+            "shards": shards,
+            "counts": {"read": report.read, "train": report.kept, "validation": report.validation_pairs},
+            "warnings": report.warnings,
+            "settings": self._config.model_dump(mode="json"),
+        }
+        _write_json(self._folder / RECORD_FILE, record)
+
+    def _tell_rules_off(self) -> None:
+        cleaning, off = self._config.cleaning, self._report.rules_off
+        switched = {
+            Rule.EMPTY: cleaning.drop_empty,
+            Rule.CONTROL_CHARACTERS: cleaning.drop_control_characters,
+            Rule.WRONG_SCRIPT: cleaning.min_script_share is not None,
+            Rule.IDENTICAL: cleaning.drop_identical,
+            Rule.TOO_LONG: cleaning.max_tokens is not None,
+            Rule.LENGTH_RATIO: cleaning.max_ratio is not None,
+            Rule.DUPLICATE: cleaning.drop_duplicates,
+        }
+        off.update({rule: "by its setting" for rule, is_on in switched.items() if not is_on})
+        codes = (self._config.source_language, self._config.target_language)
+        unknown = [code for code in codes if scripts_of_language(code) is None]
+        if unknown and switched[Rule.WRONG_SCRIPT]:
+            off[Rule.WRONG_SCRIPT] = f"the script of {' and '.join(f'`{code}`' for code in unknown)} is not known"
+            self._report.warnings.append(
+                f"the rule of the script is off for {' and '.join(f'`{c}`' for c in unknown)}:"
+                " no script is known for that language"
+            )
+
+
+def _train_chunks(config: DataConfig, data_root: Path) -> Iterator[Chunk]:
+    for index, corpus in enumerate(config.train):
+        yield from read_chunks(corpus, index, _languages(config), data_root)
+
+
+def _languages(config: DataConfig) -> Languages:
+    return Languages(config.source_language, config.target_language)
+
+
+def _train(config: TokenizerConfig, lines: list[str]) -> Tokenizer:
+    return train_tokenizer(
+        lines,
+        model=config.model,
+        vocab_size=config.vocab_size,
+        byte_fallback=config.byte_fallback,
+        character_coverage=config.character_coverage,
+        normalization=config.normalization,
+    )
+
+
+def _holds(output: Path, wanted: str) -> bool:
+    try:
+        return bool(read_record(output)["fingerprint"] == wanted)
+    except (DataError, KeyError):
+        return False
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """Tell nobody."""

@@ -1,0 +1,87 @@
+"""The prepared folder: everything that training needs of its text, in ids."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attento.config import check_settings
+from attento.data.config import DataConfig
+from attento.data.shards import ParallelShards, shard_paths
+from attento.errors import ConfigError, DataError
+from attento.text.tokenizer import TokenizerPair
+
+FORMAT = 1
+RECORD_FILE = "prepared.json"
+REPORT_FILE = "report.md"
+REPORT_JSON_FILE = "report.json"
+VALIDATION_TEXTS = ("validation.source.txt", "validation.target.txt")
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """Training and validation pairs as ids, the tokenizers that made them, and the validation text itself."""
+
+    path: Path
+    config: DataConfig
+    fingerprint: str
+    """Equal when settings and text are equal; see `attento.data.prepare.fingerprint`."""
+    warnings: tuple[str, ...]
+    """What is worth knowing: overlap with held-out text, empty validation lines, a rule that could not be applied."""
+    tokenizers: TokenizerPair
+    train: ParallelShards
+    validation: ParallelShards
+
+    @classmethod
+    def open(cls, path: Path) -> "PreparedCorpus":
+        """Open a prepared folder; ids stay on the disk.
+
+        Raises:
+            DataError: the folder is missing, incomplete, damaged or of another format.
+        """
+        record = read_record(path)
+        try:
+            config = check_settings(DataConfig, record["settings"], origin=str(path / RECORD_FILE))
+        except ConfigError as problem:
+            raise DataError(f"{problem}; prepare the data again") from problem
+        return cls(
+            path=path,
+            config=config,
+            fingerprint=record["fingerprint"],
+            warnings=tuple(record["warnings"]),
+            tokenizers=TokenizerPair.load(path),
+            train=ParallelShards(shard_paths(path, "train", record["shards"]["train"])),
+            validation=ParallelShards(shard_paths(path, "validation", record["shards"]["validation"])),
+        )
+
+    def validation_texts(self) -> tuple[list[str], list[str]]:
+        """Return the validation sources and targets as they stood in their files.
+
+        Raises:
+            DataError: a file of the folder is missing.
+        """
+        sources, targets = (self._lines(name) for name in VALIDATION_TEXTS)
+        return sources, targets
+
+    def _lines(self, name: str) -> list[str]:
+        try:
+            return (self.path / name).read_bytes().decode("utf-8").split("\n")[:-1]
+        except OSError as problem:
+            raise DataError(f"{self.path / name}: cannot be read; prepare the data again") from problem
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what `prepared.json` says.
+
+    Raises:
+        DataError: there is none, or it is damaged or of another format.
+    """
+    try:
+        record = json.loads((path / RECORD_FILE).read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: is not a prepared folder (no {RECORD_FILE}); `attento prepare` makes one") from None
+    except (OSError, ValueError) as problem:
+        raise DataError(f"{path / RECORD_FILE}: cannot be read ({problem}); prepare the data again") from problem
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise DataError(f"{path}: was prepared by another version of Attento; prepare the data again")
+    return record

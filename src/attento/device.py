@@ -1,0 +1,32 @@
+"""Which device and number format to compute on. Holds the one choice; knows no model."""
+
+import torch
+
+from attento.errors import ConfigError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; "auto" is the GPU where there is one.
+
+    Raises:
+        ConfigError: the device is unknown, or this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device `{name}` is unknown; use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device `{name}` is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device `{name}` is not there: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,201 @@
+"""Translation with the very model that was trained, in torch, in float32."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from pydantic import ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from attento.config import Settings, check_settings, read_yaml
+from attento.data.batching import inference_batches
+from attento.decoding.beam import beam_search
+from attento.decoding.config import SearchConfig
+from attento.decoding.greedy import greedy_search
+from attento.decoding.hypothesis import Hypothesis
+from attento.errors import ConfigError, InputError, RunFolderError
+from attento.models.base import EncoderDecoder
+from attento.models.build import build_model
+from attento.models.config import ModelConfig
+from attento.run_folder import RunFolder
+from attento.text.special import BOS_ID, EOS_ID, PAD_ID
+from attento.text.tokenizer import TokenizerPair
+
+_OF_NOTHING = Hypothesis(ids=(), log_probability=0.0, score=0.0, finished=True)
+
+
+class TorchEngine:
+    """An engine around a model of `attento.models`.
+
+    The model is moved to the device and used as it is at each call, without dropout; its training mode is restored, so
+    that a training loop can translate with the model it trains.
+
+    Args:
+        model: the model.
+        device: where to compute, as torch names it; None for a CUDA device if there is one, else the CPU.
+        max_batch_tokens: rows times longest source of one batch, each sentence counted `beam_size` times. It bounds
+            memory and changes speed, not results.
+
+    Raises:
+        ConfigError: the device cannot be used, or `max_batch_tokens` is not positive.
+    """
+
+    def __init__(
+        self, model: EncoderDecoder, *, device: torch.device | str | None = None, max_batch_tokens: int = 4096
+    ) -> None:
+        if max_batch_tokens < 1:
+            raise ConfigError(f"`max_batch_tokens` must be at least 1, but got {max_batch_tokens}")
+        self.device = _usable_device(device)
+        self.model = model.to(self.device)
+        self.max_batch_tokens = max_batch_tokens
+
+    @classmethod
+    def load(cls, run: Path, device: torch.device | str | None = None) -> "TorchEngine":
+        """Load the trained model of a run folder.
+
+        Raises:
+            RunFolderError: the folder holds no finished model, its weights cannot be read, or they do not fit the model
+                that its settings describe; every tensor that does not fit is listed.
+            ConfigError: the settings in the folder are wrong, or the device cannot be used.
+            DataError: the tokenizer in the folder is missing or damaged.
+        """
+        device = _usable_device(device)
+        folder = RunFolder(run).require()
+        settings = check_settings(_RunSettings, read_yaml(folder.config), origin=str(folder.config))
+        tokenizers = TokenizerPair.load(folder.path)
+        model = build_model(settings.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+        _load_weights(model, folder.weights)
+        return cls(model, device=device)
+
+    @property
+    def max_source_length(self) -> int | None:
+        """The most tokens a source may have, with the eos that the engine adds; None where there is no limit."""
+        return self.model.max_source_length
+
+    def translate(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+        """Return for every source, in order, its hypotheses, best first.
+
+        A beam of one is searched greedily. Sources are pieces without bos and eos; an output may be
+        `search.max_extra_length` pieces longer, or as long as the model can write if that is less. An empty source has
+        the empty hypothesis, and the model is not asked.
+
+        Raises:
+            InputError: a source is longer than the model can read, or has an id that is not in its vocabulary.
+            RunFolderError: the model's scores are not numbers.
+        """
+        self._check(sources)
+        results = [[_OF_NOTHING]] * len(sources)
+        filled = [index for index, source in enumerate(sources) if len(source)]
+        lengths = [len(sources[index]) + 1 for index in filled]
+        with torch.inference_mode(), _evaluating(self.model):
+            for batch in inference_batches(lengths, max(1, self.max_batch_tokens // search.beam_size)):
+                indices = [filled[place] for place in batch]
+                found = self._search([sources[index] for index in indices], search)
+                for index, hypotheses in zip(indices, found, strict=True):
+                    results[index] = hypotheses
+        return results
+
+    def _check(self, sources: Sequence[Sequence[int]]) -> None:
+        limit, vocab_size = self.model.max_source_length, self.model.source_vocab_size
+        for index, source in enumerate(sources):
+            if limit is not None and len(source) + 1 > limit:
+                raise InputError(
+                    f"source {index} (counted from 0) has {len(source)} pieces and an end of sentence, but the model "
+                    f"reads at most {limit} tokens; split it"
+                )
+            if len(source) and not (0 <= min(source) and max(source) < vocab_size):
+                raise InputError(
+                    f"source {index} (counted from 0) has ids outside the model's vocabulary of {vocab_size}; "
+                    "use the tokenizer that the model was trained with"
+                )
+
+    def _search(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+        state = self.model.start(self.model.encode(*_pad(sources, self.device)))
+        caps = torch.tensor([len(source) + search.max_extra_length for source in sources], device=self.device)
+        if self.model.max_target_length is not None:
+            # The decoder reads bos before the pieces.
+            caps = caps.clamp(max=self.model.max_target_length - 1)
+        if search.beam_size == 1:
+            best = greedy_search(
+                self.model.decode, state, bos_id=BOS_ID, eos_id=EOS_ID, max_lengths=caps,
+                length_penalty=search.length_penalty,
+            )
+            found = [[hypothesis] for hypothesis in best]
+        else:
+            found = beam_search(
+                self.model.decode, state, beam_size=search.beam_size, bos_id=BOS_ID, eos_id=EOS_ID, max_lengths=caps,
+                length_penalty=search.length_penalty, n_best=search.n_best,
+            )
+        # Where scores are no numbers, a beam search finds nothing and a greedy one finds nonsense.
+        if not all(hypotheses and math.isfinite(hypotheses[0].score) for hypotheses in found):
+            raise RunFolderError("the model's scores are not numbers: its weights are damaged or its training diverged")
+        return found
+
+
+class _RunSettings(Settings):
+    # The rest of a run's settings is others' to check.
+    model_config = ConfigDict(extra="ignore")
+
+    model: ModelConfig
+
+
+def _usable_device(device: torch.device | str | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as problem:
+        reason = str(problem).strip().split("\n")[0]
+        raise ConfigError(f"`device` {device} cannot be used here: {reason}") from problem
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _pad(sources: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ids with eos, padded to the longest, and the mask of what is no padding."""
+    longest = max(map(len, sources)) + 1
+    ids = [[*source, EOS_ID] + [PAD_ID] * (longest - len(source) - 1) for source in sources]
+    lengths = torch.tensor([len(source) + 1 for source in sources])
+    mask = torch.arange(longest) < lengths[:, None]
+    return torch.tensor(ids).to(device), mask.to(device)
+
+
+def _load_weights(model: nn.Module, path: Path) -> None:
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as problem:
+        raise RunFolderError(
+            f"{path}: cannot be read ({problem}); copy it again, or make it anew by running the same `attento train` "
+            "command with another --output"
+        ) from problem
+    problems = _misfits(model.state_dict(), found)
+    if problems:
+        raise RunFolderError(
+            f"{path}: does not hold the model that config.yaml and the tokenizer beside it describe; "
+            "bring the files of one run together:\n  " + "\n  ".join(problems)
+        )
+    model.load_state_dict(found)
+
+
+def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    problems = [f"`{name}` is missing" for name in sorted(expected.keys() - found.keys())]
+    problems += [f"`{name}` is unexpected" for name in sorted(found.keys() - expected.keys())]
+    for name in sorted(expected.keys() & found.keys()):
+        needed, given = tuple(expected[name].shape), tuple(found[name].shape)
+        if needed != given:
+            problems.append(f"`{name}` has shape {given}, but must have {needed}")
+        elif not found[name].isfinite().all():
+            problems.append(f"`{name}` holds values that are not finite")
+    return problems

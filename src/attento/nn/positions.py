@@ -1,0 +1,61 @@
+"""Where a token stands, added to what it is: sinusoidal and learned positions (Vaswani et al. 2017, section 3.5)."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def sinusoidal_table(length: int, d_model: int, start: int = 0) -> Float[Tensor, "length D"]:
+    """Compute PE(pos, 2i) = sin(pos / 10000^(2i/d_model)) and PE(pos, 2i+1) = cos(the same).
+
+    Sines and cosines are interleaved, as printed (Vaswani et al. 2017, section 3.5). Computed in float64, since a
+    float32 angle of some thousands has lost its last digits; returned in float32.
+    """
+    position = torch.arange(start, start + length, dtype=torch.float64)[:, None]
+    even = torch.arange(0, d_model, 2, dtype=torch.float64)
+    angle = position * torch.exp(-math.log(10000.0) * even / d_model)
+    table = torch.zeros(length, d_model, dtype=torch.float64)
+    table[:, 0::2] = angle.sin()
+    table[:, 1::2] = angle.cos()[:, : d_model // 2]
+    return table.float()
+
+
+class SinusoidalPositions(nn.Module):
+    """Positions as fixed waves; any length."""
+
+    table: Tensor
+    max_length: int | None = None
+
+    def __init__(self, d_model: int, precomputed: int = 512) -> None:
+        super().__init__()
+        self.register_buffer("table", sinusoidal_table(precomputed, d_model), persistent=False)
+
+    def forward(self, start: int, length: int) -> Float[Tensor, "length D"]:
+        """Return the vectors of positions start .. start + length - 1."""
+        if start + length <= self.table.size(0):
+            return self.table[start : start + length]
+        return sinusoidal_table(length, self.table.size(1), start).to(self.table)
+
+
+class LearnedPositions(nn.Module):
+    """Positions as trained vectors; none beyond `max_length` (Vaswani et al. 2017, Table 3, row E)."""
+
+    def __init__(self, d_model: int, max_length: int) -> None:
+        super().__init__()
+        self.max_length = max_length
+        self.weight = nn.Parameter(torch.empty(max_length, d_model))
+        nn.init.normal_(self.weight, std=d_model**-0.5)
+
+    def forward(self, start: int, length: int) -> Float[Tensor, "length D"]:
+        """Return the vectors of positions start .. start + length - 1.
+
+        Raises:
+            IndexError: a position at or beyond `max_length` is asked for.
+        """
+        if start + length > self.max_length:
+            raise IndexError(
+                f"position {start + length - 1} is beyond the {self.max_length} positions that this model has learned"
+            )
+        return self.weight[start : start + length]

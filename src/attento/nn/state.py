@@ -1,0 +1,52 @@
+"""What a decoder remembers between steps, in the one form that every search can reorder.
+
+A Transformer's key/value cache, an RNN's hidden state and a causal convolution's window are one thing to a search: rows
+that can be picked, repeated and dropped. Knows no model.
+"""
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Protocol, TypeVar, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@runtime_checkable
+class DecoderState(Protocol):
+    """Rows of decoder memory, one a hypothesis."""
+
+    def select(self, indices: Int[Tensor, " N"]) -> "DecoderState":
+        """Return a state whose row i is this state's row `indices[i]`; rows may repeat or be left out."""
+        ...
+
+
+StateT = TypeVar("StateT")
+
+
+def select_rows(value: StateT, indices: Int[Tensor, " N"]) -> StateT:
+    """Pick rows (axis 0) of every tensor inside a tensor, tuple or dataclass; everything else is kept as it is."""
+    if isinstance(value, Tensor):
+        return value.index_select(0, indices)
+    if isinstance(value, tuple):
+        return tuple(select_rows(item, indices) for item in value)  # type: ignore[return-value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: select_rows(getattr(value, f.name), indices) for f in fields(value)})
+    return value
+
+
+@dataclass(frozen=True)
+class KeyValues:
+    """Projected keys and values of the positions seen so far, split into heads."""
+
+    keys: Float[Tensor, "N H L K"]
+    values: Float[Tensor, "N H L E"]
+
+    def append(self, later: "KeyValues") -> "KeyValues":
+        """Return these positions followed by later ones."""
+        return KeyValues(
+            torch.cat((self.keys, later.keys), dim=2),
+            torch.cat((self.values, later.values), dim=2),
+        )
+
+

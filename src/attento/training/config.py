@@ -1,0 +1,88 @@
+"""The settings of a training run, and the whole recipe: data, model, search, training."""
+
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from attento.config import Settings
+from attento.data.config import DataConfig
+from attento.decoding.config import SearchConfig
+from attento.models.config import ModelConfig
+from attento.models.presets import find_preset
+
+
+class OptimizerConfig(Settings):
+    """Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019); the defaults are the paper's (section 5.3)."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.98, ge=0, lt=1)
+    epsilon: PositiveFloat = 1e-9
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay, for adamw alone; matrices only")
+
+    @model_validator(mode="after")
+    def _decay_needs_adamw(self) -> "OptimizerConfig":
+        if self.weight_decay and self.name == "adam":
+            raise ValueError("`weight_decay` is for `name: adamw`; plain adam does not decay weights")
+        return self
+
+
+class ScheduleConfig(Settings):
+    """How the learning rate rises and falls; see `training.schedules`."""
+
+    name: Literal["paper", "inverse_sqrt", "cosine"] = "paper"
+    peak: PositiveFloat = Field(1.0, description="highest learning rate; for `paper` the factor before eq. 3")
+    warmup: PositiveInt = Field(4000, description="steps on which the rate rises")
+
+
+class ValidationConfig(Settings):
+    """How the run judges itself on the validation set."""
+
+    metric: Literal["bleu", "loss"] = Field("bleu", description="what the best checkpoint and early stop go by")
+    tokenize: str | None = Field(None, description="sacreBLEU tokenizer; chosen from the target language if null")
+    lowercase: bool = False
+    patience: PositiveInt | None = Field(10, description="stop after so many validations without a better one")
+    max_sentences: PositiveInt | None = Field(None, description="judge by the first so many sentences")
+
+
+class TrainingConfig(Settings):
+    """The loop's settings."""
+
+    max_steps: PositiveInt = 100_000
+    tokens_per_step: PositiveInt = Field(25_000, description="source plus target tokens an update, without padding")
+    accumulation: PositiveInt = Field(1, description="parts in which a step's batch is computed, to save memory")
+    seed: NonNegativeInt = 1
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="bf16 where the device is faster with it")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    clip_norm: PositiveFloat | None = Field(1.0, description="longest gradient; not clipped if null")
+    loss_chunk_tokens: PositiveInt = Field(512, description="target tokens whose logits exist at once")
+    validation: ValidationConfig = ValidationConfig()
+    validate_every: PositiveInt = 1000
+    checkpoint_every: PositiveInt = 1000
+    keep_last: PositiveInt = Field(5, description="checkpoints kept, and averaged at the end")
+    report_every: PositiveInt = 50
+    max_bad_steps: PositiveInt = Field(20, description="steps in a row without a finite gradient before the run stops")
+
+
+class RecipeConfig(Settings):
+    """A whole run: what `config.yaml` holds."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    search: SearchConfig = SearchConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or "preset" not in tree:
+            return tree
+        tree = dict(tree)
+        preset = find_preset(tree.pop("preset"))
+        return tree | {
+            "model": preset.model.model_dump() | tree.get("model", {}),
+            "training": {"label_smoothing": preset.label_smoothing} | tree.get("training", {}),
+        }

@@ -1,0 +1,67 @@
+"""`attento info`: what it says must be what the model is."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from attento.cli.app import app
+from attento.errors import ConfigError
+from attento.models.presets import PRESETS
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["info", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_list_names_every_preset() -> None:
+    listed = invoke("--list")
+    assert all(name in listed for name in PRESETS)
+    assert json.loads(invoke("--list", "--json")) == {name: preset.about for name, preset in PRESETS.items()}
+
+
+def test_preset_by_part_and_in_all() -> None:
+    described = json.loads(invoke("transformer_base", "--json"))
+    # Six encoder and six decoder layers by the formulas of section 3, written out: attention, feed-forward, LayerNorm.
+    attention, norm = 4 * 512 * 512, 2 * 512
+    feed_forward = 512 * 2048 + 2048 + 2048 * 512 + 512
+    assert described["parts"]["encoder"] == pytest.approx(6 * (attention + feed_forward + 2 * norm), rel=0.01)
+    assert described["parts"]["decoder"] == pytest.approx(6 * (2 * attention + feed_forward + 3 * norm), rel=0.01)
+    assert described["parameters"] == sum(described["parts"].values())
+    assert described["parameters"] == sum(layer["parameters"] for layer in described["layers"])
+    assert described["settings"]["d_model"] == 512
+
+
+def test_vocabulary_is_counted() -> None:
+    small, large = (json.loads(invoke("transformer_base", "--json", "--vocab-size", str(n))) for n in (1009, 1013))
+    assert large["parameters"] - small["parameters"] == 4 * 512
+
+
+def test_text_shows_total_and_shapes() -> None:
+    shown = invoke("transformer_base", "--vocab-size", "1009")
+    described = json.loads(invoke("transformer_base", "--json", "--vocab-size", "1009"))
+    assert f"{described['parameters']:,}" in shown
+    assert "1009 x 512" in shown
+
+
+def test_unknown_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean `transformer_base`"):
+        CliRunner().invoke(app, ["info", "transformer_bse"], catch_exceptions=False)
+
+
+def test_nothing_named_is_wrong_use() -> None:
+    assert CliRunner().invoke(app, ["info"]).exit_code == 2
+
+
+def test_run_folder(run: Path) -> None:
+    described = json.loads(invoke(str(run), "--json"))
+    stored = load_file(run / "model.safetensors")
+    assert described["parameters"] == sum(tensor.numel() for tensor in stored.values())
+    assert {layer["name"]: tuple(layer["shape"]) for layer in described["layers"]} == {
+        name: tuple(tensor.shape) for name, tensor in stored.items()
+    }
+    assert described["source_vocab_size"] == described["target_vocab_size"] == 307

@@ -1,0 +1,102 @@
+"""`attento prepare`: from a recipe, and from one's own files."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from attento.cli.app import app
+from attento.data.prepared import PreparedCorpus
+from attento.errors import ConfigError
+
+SOURCES = [
+    f"the {adjective} {noun} number {n}" for n in range(7) for adjective in ("red", "old") for noun in ("cat", "sea")
+]
+TARGETS = [
+    f"le {noun} {adjective} numéro {n}"
+    for n in range(7)
+    for adjective in ("rouge", "vieux")
+    for noun in ("chat", "lac")
+]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for name, lines in {"train.en": SOURCES, "train.fr": TARGETS, "dev.en": SOURCES[:3], "dev.fr": TARGETS[:3]}.items():
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    recipe = {
+        "data": {
+            "source_language": "en",
+            "target_language": "fr",
+            "train": [{"source": "train.en", "target": "train.fr"}],
+            "validation": {"source": "dev.en", "target": "dev.fr"},
+            "tokenizer": {"vocab_size": 311},
+        },
+        "training": {"max_steps": 7},
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return tmp_path
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["prepare", "--workers", "1", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_recipe(corpus: Path) -> None:
+    result = invoke(corpus / "recipe.yaml", "--data", corpus, "--output", corpus / "out")
+    assert result.exit_code == 0, result.output
+    prepared = PreparedCorpus.open(corpus / "out")
+    # All pairs are different, and the validation pairs were not left out of training.
+    assert len(prepared.train) == len(SOURCES)
+    assert prepared.tokenizers.source.vocab_size == 311
+    assert (corpus / "out/report.md").read_text() in result.stdout
+    assert "3 validation pairs" in result.stderr
+
+
+def test_data_folder_from_the_environment(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTENTO_DATA", str(corpus))
+    assert invoke(corpus / "recipe.yaml", "--output", corpus / "out").exit_code == 0
+
+
+def test_override_changes_the_recipe(corpus: Path) -> None:
+    invoke(
+        corpus / "recipe.yaml", "--data", corpus, "--output", corpus / "out", "--set", "data.tokenizer.vocab_size=307"
+    )
+    assert PreparedCorpus.open(corpus / "out").tokenizers.source.vocab_size == 307
+
+
+def own_files(corpus: Path) -> list[str]:
+    return [
+        *("--source-language", "en", "--target-language", "fr"),
+        *("--train-source", str(corpus / "train.en"), "--train-target", str(corpus / "train.fr")),
+        *("--validation-source", str(corpus / "dev.en"), "--validation-target", str(corpus / "dev.fr")),
+    ]
+
+
+def test_own_files_give_what_the_recipe_gives(corpus: Path) -> None:
+    invoke(corpus / "recipe.yaml", "--data", corpus, "--output", corpus / "by-recipe")
+    result = invoke(*own_files(corpus), "--vocab-size", "311", "--output", corpus / "by-files")
+    assert result.exit_code == 0, result.output
+    for name in ("tokenizer.model", "train-00000.arrow"):
+        assert (corpus / "by-files" / name).read_bytes() == (corpus / "by-recipe" / name).read_bytes()
+
+
+def test_missing_own_file_flags_are_named(corpus: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--validation-source, --validation-target missing"):
+        invoke(*own_files(corpus)[:8], "--output", corpus / "out")
+
+
+def test_recipe_and_own_files_together_are_refused(corpus: Path) -> None:
+    assert invoke(corpus / "recipe.yaml", *own_files(corpus), "--output", corpus / "out").exit_code == 2
+    assert not (corpus / "out").exists()
+
+
+def test_override_outside_data_is_refused(corpus: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--set training\.max_steps=3"):
+        invoke(corpus / "recipe.yaml", "--output", corpus / "out", "--set", "training.max_steps=3")
+
+
+def test_unknown_data_setting_is_answered_with_the_nearest(corpus: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.tokenizer\.vocab_sise.*did you mean `vocab_size`"):
+        invoke(corpus / "recipe.yaml", "--output", corpus / "out", "--set", "data.tokenizer.vocab_sise=3")

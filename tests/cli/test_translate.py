@@ -1,0 +1,144 @@
+"""`attento translate`: the same as the library, whatever way the text comes in and goes out."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from attento import Translator
+from attento.cli import translate as translate_module
+from attento.cli.app import app
+from attento.decoding.config import SearchConfig
+from attento.errors import ConfigError, DataError, InputError, RunFolderError
+
+LINES = ["apple 3", "", "the bridge and the cloud\u2028 7", "cloud", "  ", "a [bold]b[/bold] 日本 \r", "apple"]
+
+
+def invoke(*arguments: str | Path, input: str | bytes = "") -> Result:
+    return CliRunner().invoke(app, ["translate", *map(str, arguments)], input=input, catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def expected(run: Path) -> list[str]:
+    return [each.text for each in Translator.load(run).translate(LINES)]
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "text.en"
+    path.write_bytes("".join(f"{line}\n" for line in LINES).encode())
+    return path
+
+
+def lines_of(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return result.stdout_bytes.decode().split("\n")[:-1]
+
+
+def test_texts(run: Path, expected: list[str]) -> None:
+    assert lines_of(invoke(run, LINES[0], LINES[2])) == [expected[0], expected[2]]
+
+
+def test_stdin_to_stdout(run: Path, text_file: Path, expected: list[str]) -> None:
+    assert lines_of(invoke(run, input=text_file.read_bytes())) == expected
+    assert expected[1] == ""
+
+
+def test_last_line_needs_no_line_end(run: Path, text_file: Path, expected: list[str]) -> None:
+    assert lines_of(invoke(run, input=text_file.read_bytes().removesuffix(b"\n"))) == expected
+
+
+def test_file_to_file_in_small_chunks(
+    run: Path, text_file: Path, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translate_module, "CHUNK_LINES", 3)
+    output = text_file.with_name("text.fr")
+    result = invoke(run, "--input", text_file, "--output", output)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert output.read_bytes().decode() == "".join(f"{line}\n" for line in expected)
+    assert sorted(path.name for path in text_file.parent.iterdir()) == ["text.en", "text.fr"]
+
+
+def test_compressed_file(run: Path, text_file: Path, expected: list[str]) -> None:
+    packed = text_file.with_name("text.en.gz")
+    packed.write_bytes(gzip.compress(text_file.read_bytes()))
+    assert lines_of(invoke(run, "--input", packed)) == expected
+
+
+@pytest.mark.parametrize("given", ["file", "stdin"])
+def test_nothing_in_nothing_out(run: Path, tmp_path: Path, given: str) -> None:
+    (tmp_path / "empty").touch()
+    result = invoke(run, *(("--input", tmp_path / "empty") if given == "file" else ()))
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_json_has_scores_and_alternatives(run: Path) -> None:
+    records = [json.loads(line) for line in lines_of(invoke(run, *LINES[:1], "--n-best", "3", "--json"))]
+    search = SearchConfig(beam_size=3, max_extra_length=5, n_best=3)
+    best = Translator.load(run).translate(LINES[:1], search=search)[0]
+    assert len(best.alternatives) > 0
+    assert records == [
+        {
+            "source": LINES[0],
+            "translation": best.text,
+            "score": best.score,
+            "alternatives": [{"translation": each.text, "score": each.score} for each in best.alternatives],
+            "flags": list(best.flags),
+        }
+    ]
+
+
+def test_n_best_as_text(run: Path) -> None:
+    rows = [line.split("\t") for line in lines_of(invoke(run, "apple 3", "cloud", "--n-best", "2"))]
+    search = SearchConfig(beam_size=3, max_extra_length=5, n_best=2)
+    both = Translator.load(run).translate(["apple 3", "cloud"], search=search)
+    assert [(row[0], row[2]) for row in rows] == [
+        (str(number), text)
+        for number, each in enumerate(both, 1)
+        for text in (each.text, *(other.text for other in each.alternatives))
+    ]
+
+
+def test_search_flags_reach_the_search(run: Path) -> None:
+    search = SearchConfig(beam_size=1, length_penalty=0.0, max_extra_length=5)
+    greedy = Translator.load(run).translate(["apple 3"], search=search)[0]
+    record = json.loads(invoke(run, "apple 3", "--beam-size", "1", "--length-penalty", "0", "--json").stdout)
+    assert (record["translation"], record["score"]) == (greedy.text, greedy.score)
+
+
+def test_flags_are_told_beside_the_text(run: Path) -> None:
+    # An untrained model does not know how to end.
+    result = invoke(run, "apple 3", "cloud")
+    assert "note: length cap reached in 2 of 2 (number 1, 2)" in result.stderr
+
+
+def test_more_translations_than_hypotheses_is_wrong_use(run: Path) -> None:
+    with pytest.raises(ConfigError, match="n_best=5 and beam_size=3"):
+        invoke(run, "apple", "--n-best", "5")
+
+
+def test_broken_line_is_named_and_no_output_is_left(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"apple\nclo\xffud\n")
+    with pytest.raises(DataError, match=r"text:2: is not valid UTF-8"):
+        invoke(run, "--input", tmp_path / "text", "--output", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+    with pytest.raises(InputError, match=r"standard input, line 2: is not valid UTF-8 \(byte 4 of the line\)"):
+        invoke(run, input=b"apple\nclo\xffud\n")
+
+
+def test_output_that_cannot_be_written_is_told(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere/out: cannot be written: No such file"):
+        invoke(run, "apple", "--output", tmp_path / "nowhere" / "out")
+
+
+def test_missing_run_and_missing_file_are_told(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no such run folder"):
+        invoke(tmp_path / "nothing", "apple")
+    with pytest.raises(DataError, match=r"tex: no such file"):
+        invoke(run, "--input", tmp_path / "tex")
+
+
+def test_text_and_file_together_are_wrong_use(run: Path, text_file: Path) -> None:
+    assert invoke(run, "apple", "--input", text_file).exit_code == 2
