@@ -62,13 +62,14 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     result = _copy_tree(tree)
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals or not key.strip():
+        path = key.strip().split(".")
+        if not equals or not all(path):
             raise ConfigError(f"--set {override}: must look like training.max_steps=500")
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as problem:
             raise ConfigError(f"--set {override}: the value is not valid YAML: {problem}") from problem
-        *parents, leaf = key.strip().split(".")
+        *parents, leaf = path
         node = result
         for parent in parents:
             node = node.setdefault(parent, {})
@@ -103,10 +104,9 @@ def suggest(word: str, known: Sequence[str]) -> str:
 
 
 def _explain(kind: type[Settings], error: Any) -> str:
-    # A tagged union puts the tag's value into the path; it is no key of the file.
-    path = [str(part) for part in error["loc"]]
+    path, kinds = _follow(kind, error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _known_keys(kind, path[:-1])
+        known = sorted({name for each in kinds for name in each.model_fields})
         return f"unknown setting `{'.'.join(path)}`{suggest(path[-1], known)}"
     if error["type"] == "missing":
         return f"setting `{'.'.join(path)}` is missing"
@@ -116,14 +116,20 @@ def _explain(kind: type[Settings], error: Any) -> str:
     return f"{where}{message[:1].lower() + message[1:] if where else message}{given}"
 
 
-def _known_keys(kind: type[Settings], path: Sequence[str]) -> list[str]:
-    kinds = [kind]
-    for part in path:
-        inner = [k for each in kinds if part in each.model_fields
-                 for k in _settings_in(each.model_fields[part].annotation)]
-        # A list index or a union's tag leads nowhere by name: stay with the kinds we have.
-        kinds = inner or kinds
-    return sorted({name for each in kinds for name in each.model_fields})
+def _follow(kind: type[Settings], location: Sequence[str | int]) -> tuple[list[str], list[type[Settings]]]:
+    """Follow pydantic's location of a problem: the path as the file has it, and the kinds of settings it ends in."""
+    path, kinds = [], [kind]
+    for part in location:
+        tagged = [each for each in kinds if any(field.default == part for field in each.model_fields.values())]
+        if len(kinds) > 1 and tagged:
+            # The value of a tagged union's tag is no key of the file.
+            kinds = tagged
+            continue
+        path.append(str(part))
+        fields = [each.model_fields[part] for each in kinds if part in each.model_fields]
+        # A list index and an unknown key lead nowhere by name: stay with the kinds we have.
+        kinds = [inner for field in fields for inner in _settings_in(field.annotation)] or kinds
+    return path, kinds
 
 
 def _settings_in(annotation: Any) -> Iterator[type[Settings]]:

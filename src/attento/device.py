@@ -20,7 +20,9 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device `{name}` is not supported; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device `{name}` is not there: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
+        raise ConfigError(
+            f"device `{name}` is not there: torch sees {torch.cuda.device_count()} CUDA devices; use auto"
+        )
     return device
 
 
@@ -28,5 +30,6 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Tell whether the device multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities = torch.cpu.get_capabilities()
+    # Not in every torch that we take; where nothing can be asked, float32 is never wrong.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -150,7 +150,7 @@ def test_the_model_runs_without_dropout_and_gets_its_mode_back(training):
 
 
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match="`device` warp"):
+    with pytest.raises(ConfigError, match="`warp`"):
         TorchEngine(CopyModel(), device="warp")
 
 
@@ -165,31 +165,33 @@ VOCAB_SIZE = 31
 def real_engine(max_batch_tokens):
     """A Transformer drawn at random, its logits spread wide, so that no choice hangs on the last bits of a sum."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(17)
+        torch.manual_seed(1)
         config = TransformerConfig(
-            encoder_layers=2, decoder_layers=2, d_model=16, d_ff=23, num_heads=2, tied_embeddings="none"
+            encoder_layers=1, decoder_layers=1, d_model=32, d_ff=23, num_heads=2, tied_embeddings="none", norm="pre"
         )
         model = Transformer(config, VOCAB_SIZE, VOCAB_SIZE)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if parameter.dim() > 1:
-                    parameter.mul_(12.0 if name.startswith("output_embedding") else 2.0)
+                if "attention" in name and parameter.dim() > 1:
+                    parameter.mul_(3.0)
+                elif name.startswith("output_embedding"):
+                    parameter.mul_(8.0)
     return TorchEngine(model, device="cpu", max_batch_tokens=max_batch_tokens)
 
 
-ENGINES = SimpleNamespace(alone=real_engine(1), few=real_engine(97), all=real_engine(4096))
+ENGINES = SimpleNamespace(alone=real_engine(1), few=real_engine(41), all=real_engine(4096))
 sources_in_two_orders = (
-    st.lists(st.lists(st.integers(4, VOCAB_SIZE - 1), max_size=13), min_size=1, max_size=11)
+    st.lists(st.lists(st.integers(4, VOCAB_SIZE - 1), max_size=11), min_size=2, max_size=7)
     .flatmap(lambda sources: st.tuples(st.just(sources), st.permutations(range(len(sources)))))
 )
 
 
 @pytest.mark.parametrize("search", [
-    SearchConfig(beam_size=1, max_extra_length=7),
-    SearchConfig(beam_size=3, n_best=2, max_extra_length=7),
-    SearchConfig(beam_size=5, n_best=1, length_penalty=0.0, max_extra_length=7),
+    SearchConfig(beam_size=1, max_extra_length=5),
+    SearchConfig(beam_size=3, n_best=2, max_extra_length=5),
+    SearchConfig(beam_size=5, n_best=1, length_penalty=0.0, max_extra_length=5),
 ])
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(drawn=sources_in_two_orders)
 def test_translations_are_the_same_alone_in_any_batch_and_in_any_order(search, drawn):
     sources, order = drawn
@@ -207,9 +209,9 @@ def test_translations_are_the_same_alone_in_any_batch_and_in_any_order(search, d
 def test_the_real_model_writes_different_things_of_different_lengths():
     """The test above would prove little about a model that always writes the same."""
     sources = [[token] * length for token in range(4, VOCAB_SIZE) for length in (1, 5, 11)]
-    outputs = [h[0].ids for h in ENGINES.all.translate(sources, SearchConfig(beam_size=3, max_extra_length=7))]
-    assert len(set(outputs)) > 40
-    assert len({len(output) for output in outputs}) > 5
+    outputs = [h[0].ids for h in ENGINES.all.translate(sources, SearchConfig(beam_size=3, max_extra_length=5))]
+    assert len(set(outputs)) > 50
+    assert len({len(output) for output in outputs}) > 10
 
 
 def ids(found):

@@ -38,7 +38,7 @@ from attento.synthetic.syntax import (
 ADVERBS = {adverb.english: adverb for adverb in (*TIMES["past"], *TIMES["present"], *DEGREES)}
 CAN, WANT = MODALS
 AND, BUT = CONJUNCTIONS
-I, WE, YOU, HE, SHE = PRONOUNS
+ME, WE, YOU, HE, SHE = PRONOUNS
 
 
 def adjective(english: str) -> Adjective:
@@ -189,8 +189,8 @@ PAIRS: list[tuple[Sentence, str, str]] = [
     ),
     (being(SHE, "happy"), "She was happy.", "Elle était heureuse."),
     # verbs, negation, object pronouns
-    (present(I, "look for", np("the bag")), "I look for the bag.", "Je cherche le sac."),
-    (present(I, "hear", HE, negative=True), "I don't hear him.", "Je ne l'entends pas."),
+    (present(ME, "look for", np("the bag")), "I look for the bag.", "Je cherche le sac."),
+    (present(ME, "hear", HE, negative=True), "I don't hear him.", "Je ne l'entends pas."),
     (
         present(WE, "eat", np("some cherries"), negative=True),
         "We don't eat any cherries.",
@@ -209,7 +209,7 @@ PAIRS: list[tuple[Sentence, str, str]] = [
     (present(np("the queen"), "meet", SHE, modal=WANT), "The queen wants to meet her.", "La reine veut la rencontrer."),
     (past(HE, "call", SHE), "He called her.", "Il l'a appelée."),
     (past(SHE, "help", HE, negative=True), "She didn't help him.", "Elle ne l'a pas aidé."),
-    (past(I, "wait for", SHE, modal=CAN, negative=True), "I couldn't wait for her.", "Je n'ai pas pu l'attendre."),
+    (past(ME, "wait for", SHE, modal=CAN, negative=True), "I couldn't wait for her.", "Je n'ai pas pu l'attendre."),
     # être, and prepositions that contract
     (
         past(np("the princesses"), "go to", np("the market")),
@@ -236,7 +236,7 @@ PAIRS: list[tuple[Sentence, str, str]] = [
         "The goat wanted to enter the hotel.",
         "La chèvre a voulu entrer dans l'hôtel.",
     ),
-    (present(I, "speak to", np("the brothers")), "I speak to the brothers.", "Je parle aux frères."),
+    (present(ME, "speak to", np("the brothers")), "I speak to the brothers.", "Je parle aux frères."),
     (
         present(np("the man"), "dream of", np("some animals")),
         "The man dreams of some animals.",
@@ -252,6 +252,11 @@ PAIRS: list[tuple[Sentence, str, str]] = [
         past(np("the man"), "sleep", adjuncts=(at("near", "the bridge"),)),
         "The man slept near the bridge.",
         "L'homme a dormi près du pont.",
+    ),
+    (
+        past(np("the bee"), "run", adjuncts=(at("far from", "the hills"),)),
+        "The bee ran far from the hills.",
+        "L'abeille a couru loin des collines.",
     ),
     (
         past(WE, "dance", adjuncts=(at("in front of", "the museum"),)),
@@ -281,7 +286,7 @@ PAIRS: list[tuple[Sentence, str, str]] = [
         "La fleur que la fille a vue est tombée.",
     ),
     (
-        past(I, "buy", np("the books", relative=Relative(verb("hide"), subject=SHE, negative=True))),
+        past(ME, "buy", np("the books", relative=Relative(verb("hide"), subject=SHE, negative=True))),
         "I bought the books that she didn't hide.",
         "J'ai acheté les livres qu'elle n'a pas cachés.",
     ),
@@ -302,7 +307,7 @@ PAIRS: list[tuple[Sentence, str, str]] = [
         "Hier, l'acteur a travaillé.",
     ),
     (
-        Joined(present(I, "run").clause, BUT, present(np("the turtle"), "swim", negative=True).clause),
+        Joined(present(ME, "run").clause, BUT, present(np("the turtle"), "swim", negative=True).clause),
         "I run, but the turtle doesn't swim.",
         "Je cours, mais la tortue ne nage pas.",
     ),
@@ -360,7 +365,7 @@ def test_sentence_in_both_languages(sentence: Sentence, english: str, french: st
             "0-0 0-1 1-1 2-2 3-3 4-4 4-5",
         ),
         (  # I couldn't wait for her. / Je n'ai pas pu l'attendre.
-            past(I, "wait for", SHE, modal=CAN, negative=True),
+            past(ME, "wait for", SHE, modal=CAN, negative=True),
             "0-0 1-1 1-2 1-3 2-4 3-4 4-4",
         ),
     ],
@@ -383,6 +388,6 @@ def test_anaphora_by_hand() -> None:
 
 def test_english_that_tells_no_gender_is_refused() -> None:
     with pytest.raises(AssertionError, match="gender"):
-        realize(past(I, "arrive"), "intransitive")
+        realize(past(ME, "arrive"), "intransitive")
     with pytest.raises(AssertionError, match="gender"):
         realize(being(YOU, "happy"), "description")

@@ -15,7 +15,7 @@ from attento.synthetic.sampling import SHARES
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:
-    return list(islice(sentences(7), 5000))
+    return list(islice(sentences(7), 2000))
 
 
 def test_order_is_a_function_of_the_seed(examples: list[Example]) -> None:
@@ -29,15 +29,15 @@ def test_nothing_is_said_twice(examples: list[Example]) -> None:
 
 def test_excluded_sentences_never_come(examples: list[Example]) -> None:
     excluded = {example.english for example in examples[:100]}
-    again = list(islice(sentences(7, excluded), 400))
-    assert again == examples[100:500]
+    again = list(islice(sentences(7, excluded), 100))
+    assert again == examples[100:200]
 
 
 def test_split_shares_no_sentence() -> None:
-    train, test = split(3, train=2000, test=300)
-    assert (len(train), len(test)) == (2000, 300)
+    train, test = split(3, train=500, test=100)
+    assert (len(train), len(test)) == (500, 100)
     assert not {example.english for example in train} & {example.english for example in test}
-    assert split(3, train=5, test=300)[1] == test
+    assert split(3, train=5, test=100)[1] == test
 
 
 def test_split_refuses_negative_sizes() -> None:
@@ -47,16 +47,18 @@ def test_split_refuses_negative_sizes() -> None:
 
 def test_english_decides_french(monkeypatch: pytest.MonkeyPatch) -> None:
     # Few words, so that the same English sentence is met again and again, by every road that leads to it.
-    for table in ("_NOUNS", "_BEFORE", "_AFTER"):
+    for table in ("_NOUNS", "_BEFORE", "_AFTER", "_THING_REASONS"):
         monkeypatch.setattr(sampling, table, {key: words[:1] for key, words in getattr(sampling, table).items()})
-    for table in ("_PLURAL", "_SINGULAR", "_DEFINITE"):
-        monkeypatch.setattr(sampling, table, getattr(sampling, table)[:3])
-    random, translations, repeats = Random(11), {}, 0
-    for _ in range(20_000):
+    for table in ("_PLURAL", "_SINGULAR", "_DEFINITE", "_ANIMAL_REASONS", "TRANSITIVE_VERBS", "INDIRECT_VERBS",
+                  "MOTION_VERBS", "INTRANSITIVE_VERBS", "PREPOSITIONS", "DEGREES", "MODALS"):  # fmt: skip
+        monkeypatch.setattr(sampling, table, getattr(sampling, table)[:2])
+    random, repeats = Random(11), 0
+    translations: dict[str, str] = {}
+    for _ in range(2500):
         example = draw(random)
         repeats += example.english in translations
         assert translations.setdefault(example.english, example.french) == example.french
-    assert repeats > 4000
+    assert repeats > 100
 
 
 def test_form_of_every_sentence(examples: list[Example]) -> None:
@@ -78,14 +80,14 @@ def test_mixture(examples: list[Example]) -> None:
     counts = Counter(example.kind for example in examples)
     assert set(counts) == set(SHARES)
     assert 0.30 < counts["anaphora"] / len(examples) < 0.40
-    assert min(counts.values()) > 200
+    assert min(counts.values()) > 80
 
 
 def test_every_word_is_met(examples: list[Example]) -> None:
     said = {
         word.strip(".,?").removesuffix("'s").removesuffix("'").lower() for e in examples for word in e.english.split()
     }
-    forms = {form for noun in NOUNS for form in (noun.english, noun.english_plural)}
+    forms = {noun.english_plural if noun.english_plural in said else noun.english for noun in NOUNS}
     forms |= {adjective.english for adjective in ADJECTIVES} | {verb.english_past for verb in VERBS}
     forms |= {form for d in DETERMINERS for form in (d.english, d.english_plural) if form}
     assert forms - said == set()
@@ -94,20 +96,16 @@ def test_every_word_is_met(examples: list[Example]) -> None:
 def test_alignment_leaves_no_word_out(examples: list[Example]) -> None:
     for example in examples:
         english, french = len(example.english.split()), len(example.french.split())
-        aligned_english = {i for i, _ in example.alignment}
-        assert aligned_english <= set(range(english))
+        assert {i for i, _ in example.alignment} == set(range(english)), example
         assert {j for _, j in example.alignment} == set(range(french)), example
-        # English has do-support and nothing else that French does not say.
-        left_out = {example.english.split()[i] for i in set(range(english)) - aligned_english}
-        assert left_out <= set(), (example, left_out)
 
 
 def test_pronouns_are_balanced(examples: list[Example]) -> None:
     anaphoras = [example.anaphora for example in examples if example.anaphora]
     counts = Counter((a.refers_to, a.gender) for a in anaphoras)
     assert len(counts) == 4
-    assert all(0.21 < count / len(anaphoras) < 0.29 for count in counts.values())
-    assert 0.70 < sum(a.is_contrastive for a in anaphoras) / len(anaphoras) < 0.80
+    assert all(0.19 < count / len(anaphoras) < 0.31 for count in counts.values())
+    assert 0.68 < sum(a.is_contrastive for a in anaphoras) / len(anaphoras) < 0.82
 
 
 def test_anaphora_points_at_its_words(examples: list[Example]) -> None:

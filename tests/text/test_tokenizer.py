@@ -20,7 +20,8 @@ LINES = [f"{a} {b} {c}" for a in WORDS for b in WORDS for c in WORDS[:3]]
 
 def learn(lines: list[str] = LINES, **changes: Any) -> Tokenizer:
     settings: dict[str, Any] = {
-        "model": "bpe", "vocab_size": 311, "byte_fallback": True, "character_coverage": 1.0, "normalization": "identity",
+        "model": "bpe", "vocab_size": 311, "byte_fallback": True, "character_coverage": 1.0,
+        "normalization": "identity",
     } | changes  # fmt: skip
     return train_tokenizer(lines, **settings)
 
@@ -93,10 +94,10 @@ def test_pickled_tokenizer_is_the_same(tokenizer: Tokenizer) -> None:
     assert twin.encode("animal") == tokenizer.encode("animal")
 
 
-@pytest.mark.parametrize("model", ["bpe", "unigram"])
-def test_same_lines_give_the_same_bytes(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "vocab_size"), [("bpe", 311), ("unigram", 283)])
+def test_same_lines_give_the_same_bytes(model: str, vocab_size: int, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        learn(model=model, vocab_size=277).save(tmp_path / name)
+        learn(model=model, vocab_size=vocab_size).save(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 

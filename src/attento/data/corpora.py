@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from attento.data.config import CorpusConfig
 from attento.errors import DataError, MissingExtraError
@@ -160,7 +160,7 @@ def _plain(text: str, where: str) -> str:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[io.BufferedIOBase]:
     try:
         with _opener(path) as file:
             yield file
@@ -172,7 +172,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
         raise DataError(f"{path}: cannot be read: {problem.strerror or problem}") from problem
 
 
-def _opener(path: Path) -> IO[bytes]:
+def _opener(path: Path) -> io.BufferedIOBase:
     match path.suffix:
         case ".gz":
             return gzip.open(path, "rb")

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,8 @@ def encode_chunks(
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(encoder,)
     )
     try:
+        with _without_interrupts():
+            executor.submit(int)  # whatever the first task is, it starts all workers
         yield from _in_order(executor, chunks, window=2 * workers)
     except BrokenProcessPool as problem:
         raise DataError(
@@ -104,11 +107,23 @@ def _in_order(
         yield first, future.result()
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C waiting, for good in processes started meanwhile: it reaches them all, and the parent answers it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _encoder: Encoder | None = None
 
 
 def _start_worker(encoder: Encoder) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _encoder
     _encoder = encoder

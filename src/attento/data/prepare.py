@@ -28,7 +28,6 @@ from attento.data.prepared import (
     REPORT_JSON_FILE,
     VALIDATION_TEXTS,
     PreparedCorpus,
-    read_record,
 )
 from attento.data.report import CorpusCount, Report
 from attento.data.scripts import scripts_of_language
@@ -61,8 +60,8 @@ def prepare(
         raise DataError(f"`workers` must be at least 1, but is {workers}")
     refuse_foreign_folder(output)
     scan = _scan(config, data_root, report_progress)
-    if _holds(output, scan.fingerprint):
-        return PreparedCorpus.open(output)
+    if (already := _opened(output)) is not None and already.fingerprint == scan.fingerprint:
+        return already
     with partial_folder(output) as folder:
         _Preparation(config, data_root, folder, workers, report_progress, scan).run()
         put_in_place(folder, output)
@@ -249,11 +248,11 @@ def _train(config: TokenizerConfig, lines: list[str]) -> Tokenizer:
     )
 
 
-def _holds(output: Path, wanted: str) -> bool:
+def _opened(output: Path) -> PreparedCorpus | None:
     try:
-        return bool(read_record(output)["fingerprint"] == wanted)
-    except (DataError, KeyError):
-        return False
+        return PreparedCorpus.open(output)
+    except DataError:
+        return None  # not there, of another make or damaged: it is made anew
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -1,12 +1,13 @@
 """What every engine is to those who translate with it. Needs no torch."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Source ids in, hypotheses out."""
 

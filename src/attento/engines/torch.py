@@ -17,6 +17,7 @@ from attento.decoding.beam import beam_search
 from attento.decoding.config import SearchConfig
 from attento.decoding.greedy import greedy_search
 from attento.decoding.hypothesis import Hypothesis
+from attento.device import choose_device
 from attento.errors import ConfigError, InputError, RunFolderError
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_model
@@ -49,7 +50,7 @@ class TorchEngine:
     ) -> None:
         if max_batch_tokens < 1:
             raise ConfigError(f"`max_batch_tokens` must be at least 1, but got {max_batch_tokens}")
-        self.device = _usable_device(device)
+        self.device = choose_device("auto" if device is None else str(device))
         self.model = model.to(self.device)
         self.max_batch_tokens = max_batch_tokens
 
@@ -63,7 +64,6 @@ class TorchEngine:
             ConfigError: the settings in the folder are wrong, or the device cannot be used.
             DataError: the tokenizer in the folder is missing or damaged.
         """
-        device = _usable_device(device)
         folder = RunFolder(run).require()
         settings = check_settings(_RunSettings, read_yaml(folder.config), origin=str(folder.config))
         tokenizers = TokenizerPair.load(folder.path)
@@ -141,16 +141,6 @@ class _RunSettings(Settings):
     model_config = ConfigDict(extra="ignore")
 
     model: ModelConfig
-
-
-def _usable_device(device: torch.device | str | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as problem:
-        reason = str(problem).strip().split("\n")[0]
-        raise ConfigError(f"`device` {device} cannot be used here: {reason}") from problem
 
 
 @contextmanager

@@ -20,8 +20,12 @@ class Preset:
 
 def _variant(row: str, millions: float | None, label_smoothing: float = 0.1, **changes: Any) -> Preset:
     what = ", ".join(f"{key}={value}" for key, value in changes.items()) or f"label_smoothing={label_smoothing}"
-    return Preset(f"Table 3, row {row}: {what}", TransformerConfig(**changes), label_smoothing,
-                  None if millions is None else millions * 1e6)
+    return Preset(
+        f"Table 3, row {row}: {what}",
+        TransformerConfig(**changes),
+        label_smoothing,
+        None if millions is None else millions * 1e6,
+    )
 
 
 def _layers(count: int) -> dict[str, int]:

@@ -82,8 +82,11 @@ class Transformer(EncoderDecoder):
 
     def start(self, memory: Memory) -> TransformerState:
         """Project the source's keys and values once, for every layer."""
-        layers = tuple(LayerState(None, layer.cross_attention.keys_values(memory.hidden)) for layer in self.decoder)
-        return TransformerState(layers, memory.mask, length=0)
+        layers = []
+        for layer in self.decoder:
+            assert isinstance(layer, DecoderLayer)
+            layers.append(LayerState(None, layer.cross_attention.keys_values(memory.hidden)))
+        return TransformerState(tuple(layers), memory.mask, length=0)
 
     def features(self, target: TargetIds, state: DecoderState) -> tuple[Hidden, TransformerState]:
         """Decode by masked self-attention and attention to the source (section 3.1, Decoder)."""
@@ -119,7 +122,8 @@ class EncoderLayer(nn.Module):
         """Read the source once more."""
         attention = self.self_attention
         hidden = self.self_attention_residual(hidden, lambda x: attention(x, attention.keys_values(x), mask))
-        return self.feed_forward_residual(hidden, self.feed_forward)
+        read: Tensor = self.feed_forward_residual(hidden, self.feed_forward)
+        return read
 
 
 class DecoderLayer(nn.Module):
@@ -148,12 +152,11 @@ class DecoderLayer(nn.Module):
             nonlocal seen
             new = self.self_attention.keys_values(x)
             seen = new if seen is None else seen.append(new)
-            return self.self_attention(x, seen, target_mask)
+            gathered: Tensor = self.self_attention(x, seen, target_mask)
+            return gathered
 
         hidden = self.self_attention_residual(hidden, attend_to_target)
-        hidden = self.cross_attention_residual(
-            hidden, lambda x: self.cross_attention(x, state.source, source_mask)
-        )
+        hidden = self.cross_attention_residual(hidden, lambda x: self.cross_attention(x, state.source, source_mask))
         return self.feed_forward_residual(hidden, self.feed_forward), LayerState(seen, state.source)
 
 

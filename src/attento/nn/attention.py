@@ -96,7 +96,8 @@ class MultiHeadAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Let each position of `hidden` gather from projected keys and values."""
         context = attend(self._split(self.query(hidden)), memory.keys, memory.values, mask)
-        return self.output(context.transpose(1, 2).flatten(2))  # (B, H, T, E) -> (B, T, H*E) -> (B, T, D)
+        gathered: Tensor = self.output(context.transpose(1, 2).flatten(2))  # (B, H, T, E) -> (B, T, H*E) -> (B, T, D)
+        return gathered
 
     def _split(self, projected: Float[Tensor, "B L HK"]) -> Float[Tensor, "B H L K"]:
-        return projected.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return torch.unflatten(projected, -1, (self.num_heads, -1)).transpose(1, 2)

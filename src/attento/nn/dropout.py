@@ -15,8 +15,15 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, p: float) -> None:
+        """Take the probability.
+
+        Raises:
+            ValueError: p is not in [0, 1), or so near to 1 that nothing would be kept.
+        """
         super().__init__()
         self.dropped = round(p * _STEPS)
+        if not 0 <= self.dropped < _STEPS:
+            raise ValueError(f"`dropout` must be at least 0 and less than 1 - 1/131072, but got dropout={p}")
 
     def forward(self, hidden: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Drop elements when training; do nothing otherwise."""

@@ -14,4 +14,5 @@ class FeedForward(nn.Module):
 
     def forward(self, hidden: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         """Transform each position by itself."""
-        return self.outer(self.inner(hidden).relu())  # (B, L, D) -> (B, L, F) -> (B, L, D)
+        transformed: Tensor = self.outer(self.inner(hidden).relu())  # (B, L, D) -> (B, L, F) -> (B, L, D)
+        return transformed

@@ -31,5 +31,7 @@ class Residual(nn.Module):
     ) -> Float[Tensor, "B L D"]:
         """Add what the sublayer makes of `hidden` to `hidden`."""
         if self.order == "pre":
-            return hidden + self.dropout(sublayer(self.norm(hidden)))
-        return self.norm(hidden + self.dropout(sublayer(hidden)))
+            added: Tensor = hidden + self.dropout(sublayer(self.norm(hidden)))
+            return added
+        normalized: Tensor = self.norm(hidden + self.dropout(sublayer(hidden)))
+        return normalized

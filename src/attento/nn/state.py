@@ -5,7 +5,7 @@ that can be picked, repeated and dropped. Knows no model.
 """
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -27,9 +27,9 @@ StateT = TypeVar("StateT")
 def select_rows(value: StateT, indices: Int[Tensor, " N"]) -> StateT:
     """Pick rows (axis 0) of every tensor inside a tensor, tuple or dataclass; everything else is kept as it is."""
     if isinstance(value, Tensor):
-        return value.index_select(0, indices)
+        return cast(StateT, value.index_select(0, indices))
     if isinstance(value, tuple):
-        return tuple(select_rows(item, indices) for item in value)  # type: ignore[return-value]
+        return cast(StateT, tuple(select_rows(item, indices) for item in value))
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{f.name: select_rows(getattr(value, f.name), indices) for f in fields(value)})
     return value
@@ -48,5 +48,3 @@ class KeyValues:
             torch.cat((self.keys, later.keys), dim=2),
             torch.cat((self.values, later.values), dim=2),
         )
-
-

@@ -103,7 +103,8 @@ def draw(random: Random) -> Example:
 def sentences(seed: int, exclude: Collection[str] = ()) -> Iterator[Example]:
     """Yield examples without end, no English sentence twice and none of those to exclude.
 
-    The order is a pure function of the seed and of what is excluded.
+    The order is a pure function of the seed and of what is excluded. What was said is remembered, so memory grows with
+    the number taken.
     """
     random = Random(seed)
     seen = set(exclude)

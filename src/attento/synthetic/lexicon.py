@@ -101,7 +101,7 @@ class Modal:
 
 @dataclass(frozen=True, slots=True)
 class Preposition:
-    """A preposition of place or company and the kinds of noun that can follow it."""
+    """A preposition of place and the kinds of noun that can follow it."""
 
     english: str
     french: str
@@ -358,7 +358,7 @@ PREPOSITIONS = (
     Preposition("near", "près de", _kinds("path height place")),
     Preposition("behind", "derrière", _kinds("height place")),
     Preposition("in front of", "devant", _kinds("place")),
-    Preposition("with", "avec", _kinds("human")),
+    Preposition("far from", "loin de", _kinds("path height place")),
 )
 
 TIMES: dict[Tense, tuple[Adverb, ...]] = {

@@ -195,7 +195,7 @@ class Sampler:
             return self._pick(_GENDERED_PRONOUNS)
         if not verb.preposition and self._chance(0.05):
             return self._pair(kind)
-        if negative and self._chance(0.3):
+        if negative and not verb.preposition and self._chance(0.3):
             return NounPhrase(DETERMINERS[1], self._noun(kind), self._chance(0.5), self._adjectives(kind))
         return self._noun_phrase(kind, definite=negative)
 

@@ -51,13 +51,19 @@ class Snapshot:
 
 
 class CheckpointStore:
-    """The checkpoints of one run, the last few of them kept."""
+    """The checkpoints of one run, the last few of them kept.
 
-    def __init__(self, folder: Path, keep_last: int) -> None:
+    Of those, the newest may be of any step; the others are of multiples of `every`. What an interruption saved in
+    between is gone with the next one, so that a run that was interrupted ends with the same checkpoints as one that
+    was not.
+    """
+
+    def __init__(self, folder: Path, keep_last: int, every: int = 1) -> None:
         if keep_last < 1:
             raise ConfigError(f"`keep_last` must be at least 1, but got {keep_last}")
         self.folder = folder
         self.keep_last = keep_last
+        self.every = every
 
     def paths(self) -> list[Path]:
         """Return the folders of all checkpoints, by rising step; whether they are whole is not looked at."""
@@ -68,7 +74,8 @@ class CheckpointStore:
     def good_weights(self, say: Callable[[str], None]) -> list[Path]:
         """Return the weight files of all undamaged checkpoints, by rising step; damaged ones are named to `say`."""
         good = []
-        for path in self.paths():
+        # A process killed just after a save may have left more than are kept.
+        for path in self._kept(self.paths()):
             try:
                 _verify(path)
                 good.append(path / MODEL_FILE)
@@ -141,9 +148,13 @@ class CheckpointStore:
         os.replace(writing, final)
         _sync_folder(self.folder)
 
+    def _kept(self, paths: list[Path]) -> list[Path]:
+        earlier = [path for path in paths[:-1] if _step_of(path) % self.every == 0]
+        return earlier[max(0, len(earlier) - self.keep_last + 1) :] + paths[-1:]
+
     def _prune(self, step: int) -> None:
         paths = self.paths()
-        kept = [path for path in paths if _step_of(path) <= step][-self.keep_last :]
+        kept = self._kept([path for path in paths if _step_of(path) <= step])
         for path in paths:
             if path in kept:
                 continue

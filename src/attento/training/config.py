@@ -50,7 +50,9 @@ class TrainingConfig(Settings):
 
     max_steps: PositiveInt = 100_000
     tokens_per_step: PositiveInt = Field(25_000, description="source plus target tokens an update, without padding")
-    accumulation: PositiveInt = Field(1, description="parts in which a step's batch is computed, to save memory")
+    accumulation: PositiveInt = Field(
+        1, description="parts in which a step's batch is computed, to save memory; more where it runs out"
+    )
     seed: NonNegativeInt = 1
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="bf16 where the device is faster with it")
@@ -81,8 +83,19 @@ class RecipeConfig(Settings):
         if not isinstance(tree, dict) or "preset" not in tree:
             return tree
         tree = dict(tree)
-        preset = find_preset(tree.pop("preset"))
-        return tree | {
-            "model": preset.model.model_dump() | tree.get("model", {}),
-            "training": {"label_smoothing": preset.label_smoothing} | tree.get("training", {}),
-        }
+        preset = find_preset(str(tree.pop("preset")))
+        defaults = {"model": preset.model.model_dump(), "training": {"label_smoothing": preset.label_smoothing}}
+        for name, default in defaults.items():
+            given = tree.setdefault(name, {})
+            if isinstance(given, dict):
+                tree[name] = default | given
+        return tree
+
+    @model_validator(mode="after")
+    def _one_matrix_needs_one_vocabulary(self) -> "RecipeConfig":
+        if self.model.tied_embeddings == "all" and not self.data.tokenizer.joint:
+            raise ValueError(
+                "`model.tied_embeddings: all` is one matrix for both languages and needs `data.tokenizer.joint: true`; "
+                "for two vocabularies set it to `target` or `none`"
+            )
+        return self

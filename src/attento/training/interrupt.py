@@ -1,20 +1,31 @@
 """Ctrl-C and a polite kill, turned into a question that the loop asks between steps."""
 
+import contextlib
+import os
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+_STDERR = 2
+_ANSWER = b"\nstopping once this step (with its validation, if one is running) is done and saved; "
+_ANSWER += b"Ctrl-C again leaves at once and goes back to the last checkpoint\n"
+
 
 class StopRequest:
-    """A context in which the first SIGINT or SIGTERM only sets `requested`; a second SIGINT interrupts at once."""
+    """A context in which the first SIGINT or SIGTERM only sets `requested`; a further SIGINT interrupts at once.
+
+    Outside of the main thread, which alone gets signals, nothing is ever requested.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._ask)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(
@@ -26,4 +37,8 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        if not self.requested:
+            self.requested = True
+            # Past the display and Python's buffers: the signal may have come in the middle of their work.
+            with contextlib.suppress(OSError):
+                os.write(_STDERR, _ANSWER)

@@ -3,14 +3,15 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from attento.data.batching import Batch, TokenBatches
 from attento.device import choose_device, has_fast_bf16
-from attento.errors import TrainingError
+from attento.errors import RunFolderError, TrainingError
 from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
 from attento.training.averaging import save_weights
@@ -26,6 +27,34 @@ from attento.training.validation import Validator
 
 
 @dataclass
+class Meter:
+    """What has been seen since the last report, skipped steps left out: nats (label-smoothed, summed), tokens."""
+
+    loss: float = 0.0
+    source_tokens: int = 0
+    target_tokens: int = 0
+    gradient_norm: float = 0.0
+    seconds: float = 0.0
+    """Spent on steps, skipped ones too."""
+
+    def add(self, loss: float, batch: Batch, gradient_norm: float) -> None:
+        """Count a step."""
+        self.loss += loss
+        self.source_tokens += batch.num_source_tokens
+        self.target_tokens += batch.num_target_tokens
+        self.gradient_norm = gradient_norm
+
+    def report(self) -> dict[str, float]:
+        """Return the mean loss of a target token, tokens a second, and the last gradient's norm before clipping."""
+        return {
+            "loss": self.loss / self.target_tokens if self.target_tokens else math.nan,
+            "source_tokens_per_second": self.source_tokens / self.seconds,
+            "target_tokens_per_second": self.target_tokens / self.seconds,
+            "gradient_norm": self.gradient_norm,
+        }
+
+
+@dataclass
 class RunState:
     """Where a run stands: with the weights, the optimizer and the random state, all that it goes on from."""
 
@@ -35,6 +64,7 @@ class RunState:
     epoch: int = 0
     index: int = 0
     parts: int = 1
+    """In how many parts a step's batch had to be computed to fit into memory."""
     best_score: float | None = None
     best_step: int = 0
     worse_validations: int = 0
@@ -42,26 +72,12 @@ class RunState:
     bad_steps_in_a_row: int = 0
     source_tokens: int = 0
     target_tokens: int = 0
+    meter: Meter = field(default_factory=Meter)
 
-
-@dataclass
-class Meter:
-    """What has been seen since the last report: nats (label-smoothed, summed), tokens, seconds spent on steps."""
-
-    loss: float = 0.0
-    source_tokens: int = 0
-    target_tokens: int = 0
-    seconds: float = 0.0
-    gradient_norm: float = 0.0
-
-    def report(self) -> dict[str, float]:
-        """Return the mean loss of a target token, tokens a second, and the last step's gradient norm."""
-        return {
-            "loss": self.loss / max(1, self.target_tokens),
-            "source_tokens_per_second": self.source_tokens / self.seconds,
-            "target_tokens_per_second": self.target_tokens / self.seconds,
-            "gradient_norm": self.gradient_norm,
-        }
+    @classmethod
+    def load(cls, progress: dict[str, Any]) -> "RunState":
+        """Make the state again from what `asdict` made of it."""
+        return cls(**progress | {"meter": Meter(**progress["meter"])})
 
 
 class Trainer:
@@ -85,22 +101,33 @@ class Trainer:
         self.validator = validator
         self.folder = folder
         self.optimizer = build_optimizer(config.optimizer, model)
-        self.store = CheckpointStore(folder.checkpoints, config.keep_last)
-        self.state = RunState(text, parts=config.accumulation)
+        self.store = CheckpointStore(folder.checkpoints, config.keep_last, config.checkpoint_every)
+        self.best_weights = folder.checkpoints / "best.safetensors"
+        self.state = RunState(text)
 
     def resume(self, say: Callable[[str], None]) -> None:
         """Go on from the newest good checkpoint, if there is one.
 
         Raises:
-            RunFolderError: every checkpoint is damaged, or they do not fit the model.
+            RunFolderError: every checkpoint is damaged, or the newest is of another text or model.
         """
         snapshot = self.store.newest(say)
         if snapshot is None:
             return
-        self.model.load_state_dict(snapshot.model)
-        load_optimizer_tensors(self.optimizer, self.model, snapshot.optimizer)
+        if snapshot.progress.get("text") != self.state.text:
+            raise RunFolderError(
+                f"{self.folder.path}: was trained on other text than there is now; restore the text, or choose another "
+                "--output"
+            )
+        try:
+            self.model.load_state_dict(snapshot.model)
+            load_optimizer_tensors(self.optimizer, self.model, snapshot.optimizer)
+            self.state = RunState.load(snapshot.progress)
+        except (RuntimeError, KeyError, TypeError) as problem:
+            raise RunFolderError(
+                f"{self.store.folder}: the checkpoint of step {snapshot.step} does not fit this model: {problem}"
+            ) from problem
         restore_random_state(snapshot.random_state)
-        self.state = RunState(**snapshot.progress)
         say(f"going on from step {self.state.step}")
 
     def run(self, progress: TrainingProgress, metrics: MetricsLog) -> bool:
@@ -111,22 +138,29 @@ class Trainer:
         """
         state, config = self.state, self.config
         stream = self.batches.from_position(state.epoch, state.index)
-        meter = Meter()
+        saved = state.step
         with StopRequest() as stop:
-            while state.step < config.max_steps and not self.out_of_patience() and not stop.requested:
+            while not self.at_end() and not stop.requested:
                 started = time.perf_counter()
                 position, batch = next(stream)
-                self._step(batch.to(self.device), meter, progress.say)
+                self._step(batch.to(self.device), progress.say)
                 state.step, state.epoch, state.index = state.step + 1, position.epoch, position.index
-                meter.seconds += time.perf_counter() - started
+                state.meter.seconds += time.perf_counter() - started
                 if self._due(config.report_every):
-                    self._report(meter, progress, metrics)
-                    meter = Meter()
+                    self._report(progress, metrics)
                 if self._due(config.validate_every):
                     self._validate(progress, metrics)
-                if self._due(config.checkpoint_every) or stop.requested or self.out_of_patience():
+                # Not amid bad steps: they may mean that the weights are no longer good ones.
+                if state.step % config.checkpoint_every == 0 and not state.bad_steps_in_a_row:
                     self.save()
+                    saved = state.step
+            if state.step != saved:
+                self.save()
         return not stop.requested
+
+    def at_end(self) -> bool:
+        """Tell whether the run has come to its last step or to an early stop."""
+        return self.state.step >= self.config.max_steps or self.out_of_patience()
 
     def out_of_patience(self) -> bool:
         """Tell whether too many validations in a row were no better than the best."""
@@ -139,42 +173,45 @@ class Trainer:
         progress = asdict(self.state)
         self.store.save(Snapshot(self.state.step, self._weights(), optimizer, capture_random_state(), progress))
 
-    def _step(self, batch: Batch, meter: Meter, say: Callable[[str], None]) -> None:
-        rate = learning_rate(self.config.schedule, self.state.step + 1, self.config.max_steps, self.model.d_model)
+    def _step(self, batch: Batch, say: Callable[[str], None]) -> None:
+        state = self.state
+        rate = learning_rate(self.config.schedule, state.step + 1, self.config.max_steps, self.model.d_model)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        meter.loss += self._gradients(batch, say)
+        loss = self._gradients(batch, say)
         longest = self.config.clip_norm or math.inf
-        meter.gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), longest).item()
-        if math.isfinite(meter.gradient_norm):
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), longest).item()
+        if math.isfinite(norm):
             self.optimizer.step()
-            self.state.bad_steps_in_a_row = 0
+            state.meter.add(loss, batch, norm)
+            state.bad_steps_in_a_row = 0
         else:
             self._skip(say)
         self.optimizer.zero_grad()
-        meter.source_tokens += batch.num_source_tokens
-        meter.target_tokens += batch.num_target_tokens
-        self.state.source_tokens += batch.num_source_tokens
-        self.state.target_tokens += batch.num_target_tokens
+        state.source_tokens += batch.num_source_tokens
+        state.target_tokens += batch.num_target_tokens
 
     def _gradients(self, batch: Batch, say: Callable[[str], None]) -> float:
         """Put the gradient of the batch's mean loss into the parameters; return the sum of its tokens' losses."""
+        random_state = capture_random_state()
         while True:
+            parts = max(self.state.parts, self.config.accumulation)
             try:
-                return sum(self._part(part, batch.num_target_tokens) for part in batch.split(self.state.parts))
+                return sum(self._part(part, batch.num_target_tokens) for part in batch.split(parts))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
                 if not is_out_of_memory(problem):
                     raise
-                rows = len(batch.source)
             # Outside of `except`: the problem's traceback would keep the tensors of the failed attempt alive.
             self.optimizer.zero_grad()
-            if self.state.parts >= rows:
+            if parts >= len(batch.source):
                 raise TrainingError(
                     f"step {self.state.step + 1}: one sentence pair alone does not fit in the memory of {self.device}; "
                     "lower `data.cleaning.max_tokens` or make the model smaller"
                 )
-            self.state.parts *= 2
+            self.state.parts = 2 * parts
             say(f"out of memory: each step's batch is now computed in {self.state.parts} parts and added up")
+            # The step shall come out as if it had been computed in so many parts at once.
+            restore_random_state(random_state)
 
     def _part(self, batch: Batch, tokens: int) -> float:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -202,10 +239,10 @@ class Trainer:
                 "`training.schedule.warmup`, or set `training.precision: fp32`, and run the same command again"
             )
 
-    def _report(self, meter: Meter, progress: TrainingProgress, metrics: MetricsLog) -> None:
+    def _report(self, progress: TrainingProgress, metrics: MetricsLog) -> None:
         state = self.state
         rate = self.optimizer.param_groups[0]["lr"]
-        values = meter.report()
+        values = state.meter.report()
         metrics.write(state.step, {
             **{f"train/{name}": value for name, value in values.items()},
             "train/learning_rate": rate,
@@ -217,18 +254,22 @@ class Trainer:
         progress.update(
             state.step, values["loss"], rate, values["source_tokens_per_second"], values["target_tokens_per_second"]
         )
+        state.meter = Meter()
 
     def _validate(self, progress: TrainingProgress, metrics: MetricsLog) -> None:
+        state = self.state
         result = self.validator.validate(self.model, self.device)
-        metrics.write(self.state.step, {"validation/loss": result.loss, "validation/bleu": result.bleu})
-        if self.state.best_score is None or result.score() > self.state.best_score:
-            self.state.best_score, self.state.best_step = result.score(), self.state.step
-            self.state.worse_validations = 0
-            save_weights(self._weights(), self.folder.weights)
-            progress.say(f"step {self.state.step}: validation {result} (best so far)")
+        metrics.write(state.step, {"validation/loss": result.loss, "validation/bleu": result.bleu})
+        score = result.score()
+        if math.isfinite(score) and (state.best_score is None or score > state.best_score):
+            state.best_score, state.best_step, state.worse_validations = score, state.step, 0
+            weights = self._weights()
+            for path in (self.best_weights, self.folder.weights):
+                save_weights(weights, path)
+            progress.say(f"step {state.step}: validation {result} (best so far)")
         else:
-            self.state.worse_validations += 1
-            progress.say(f"step {self.state.step}: validation {result} (best is step {self.state.best_step})")
+            state.worse_validations += 1
+            progress.say(f"step {state.step}: validation {result} (best is step {state.best_step})")
 
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
@@ -237,6 +278,12 @@ class Trainer:
         return self.state.step % every == 0 or self.state.step == self.config.max_steps
 
 
+# What torch says in words only: on the CPU, and where a library of CUDA finds no room for itself.
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Tell whether an error means that memory ran out; on the CPU torch says so in words only."""
-    return isinstance(problem, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(problem)
+    """Tell whether an error means that memory ran out."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(problem) for words in _OUT_OF_MEMORY)

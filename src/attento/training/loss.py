@@ -32,7 +32,8 @@ def smoothed_cross_entropy_and_gradient(
     probabilities = logits.softmax(dim=-1, dtype=torch.float32)
     # logsumexp from the largest class, whose probability is at least 1/V and so has a good logarithm.
     log_normalizer = logits.amax(dim=-1, keepdim=True).float() - probabilities.amax(dim=-1, keepdim=True).log()
-    wanted = (1 - smoothing) * logits.gather(-1, index).float() + uniform * logits.sum(dim=-1, keepdim=True, dtype=torch.float32)
+    total = logits.sum(dim=-1, keepdim=True, dtype=torch.float32)
+    wanted = (1 - smoothing) * logits.gather(-1, index).float() + uniform * total
     gradient = torch.add(probabilities.new_tensor(-uniform * scale), probabilities, alpha=scale, out=probabilities)
     gradient.scatter_add_(-1, index, gradient.new_full(index.shape, -(1 - smoothing) * scale))
     return (log_normalizer - wanted).sum(), gradient.to(logits.dtype)
@@ -51,7 +52,8 @@ def backward_in_chunks(
     """Run the backward pass of scale * (sum of every real token's loss) from features on; gradients are added up.
 
     The projection and its loss go forward and backward a chunk of tokens at a time, so no more than
-    chunk_tokens x V logits exist at once; padding is left out before the projection. Returns the unscaled sum of the losses.
+    chunk_tokens x V logits exist at once; padding is left out before the projection. Returns the unscaled sum of the
+    losses.
     """
     real = features[mask]  # (B, T, D) -> (N, D)
     total = torch.zeros((), dtype=torch.float32, device=features.device)

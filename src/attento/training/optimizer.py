@@ -29,10 +29,14 @@ def optimizer_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tenso
 
 
 def load_optimizer_tensors(optimizer: Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Put tensors from `optimizer_tensors` back."""
+    """Put tensors from `optimizer_tensors` back.
+
+    Raises:
+        KeyError: the model has no parameter of one of the names.
+    """
     parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
         key, _, parameter_name = name.partition("/")
         parameter = parameters[parameter_name]
-        # The step counter is a plain CPU number whatever the device, except where the optimizer is fused on a GPU.
+        # The step counter too: a fused optimizer wants it on the device.
         optimizer.state[parameter][key] = torch.empty_like(tensor, device=parameter.device).copy_(tensor)

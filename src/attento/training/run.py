@@ -1,22 +1,27 @@
 """A whole training run: recipe in, run folder out. Run again on the same folder, it goes on where it was cut off."""
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from attento.config import apply_overrides, check_settings, dump_settings, read_yaml
 from attento.data.batching import TokenBatches
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.prepare import fingerprint, prepare
+from attento.data.prepared import RECORD_FILE, PreparedCorpus, read_record
+from attento.data.shards import ParallelShards
+from attento.device import choose_device
 from attento.errors import ConfigError, RunFolderError
+from attento.models.base import EncoderDecoder
 from attento.models.build import build_model
 from attento.run_folder import RunFolder
 from attento.training.averaging import average_weights, save_weights
 from attento.training.card import model_card
+from attento.training.checkpoint import replace_file, sync_file
 from attento.training.config import RecipeConfig
 from attento.training.loop import Trainer
 from attento.training.progress import TrainingProgress
@@ -46,6 +51,9 @@ def load_recipe(
     """
     tree = apply_overrides(read_yaml(path), overrides)
     if prepared is not None:
+        ignored = [each for each in overrides if each.strip().startswith("data.")]
+        if ignored:
+            raise ConfigError(f"--set {ignored[0]}: {prepared} is prepared already, with settings of its own")
         tree["data"] = PreparedCorpus.open(prepared).config.model_dump(mode="json")
     return Recipe(check_settings(RecipeConfig, tree, origin=str(path)), data_root, prepared)
 
@@ -54,22 +62,28 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
     """Train into a run folder, or go on there; return False when asked to stop before the end.
 
     The folder ends with `model.safetensors`: the average of the last checkpoints or the best single one, whichever does
-    better on the validation set.
+    better on the validation set. A run that is finished is left as it is.
 
     Raises:
         ConfigError: settings are wrong, or the folder holds a run of other data or another model.
         DataError: the text cannot be prepared.
-        RunFolderError: the folder cannot be written or its checkpoints cannot be used.
+        InputError: BLEU cannot be computed in the way asked for, or not against these references.
+        RunFolderError: the folder cannot be written, its checkpoints cannot be used, or it was trained on other text.
         TrainingError: the run cannot go on.
     """
     config, folder = recipe.config, RunFolder(output)
+    # First: to prepare much text takes long.
+    choose_device(config.training.device)
     _check_same_run(config, folder)
     corpus = _corpus(recipe, folder, say)
-    _write_head(config, corpus, folder)
     torch.manual_seed(config.training.seed)
     trainer = _trainer(config, corpus, folder)
     trainer.resume(say)
-    _check_same_text(trainer, corpus, folder)
+    # Last: what stands in the folder must not change before all is known to fit.
+    _write_head(config, corpus, folder)
+    if trainer.at_end() and _has_final_record(folder, trainer.state.step):
+        say(f"{output}: is finished (step {trainer.state.step}); raise `training.max_steps` to train it further")
+        return True
     resume_step = trainer.state.step or None
     with (
         MetricsLog(folder.metrics, tensorboard=folder.tensorboard, resume_step=resume_step) as metrics,
@@ -80,54 +94,134 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
             progress.say(f"stopped at step {trainer.state.step}, saved; the same command goes on from there")
             return False
         result = _finish(trainer, progress.say)
+        _write_text(folder.card, model_card(config, trainer.model, trainer.state, result))
+        # Last of all: by this record a finished run is known.
         metrics.write(trainer.state.step, {"final/loss": result.loss, "final/bleu": result.bleu})
-    folder.card.write_text(model_card(config, trainer.model, trainer.state, result), encoding="utf-8")
     return True
+
+
+def _has_checkpoints(folder: RunFolder) -> bool:
+    return any(folder.checkpoints.glob("step-*"))
 
 
 def _check_same_run(config: RecipeConfig, folder: RunFolder) -> None:
     if not folder.config.is_file():
-        if folder.path.is_dir() and any(folder.path.iterdir()):
-            raise RunFolderError(f"{folder.path}: is not empty and holds no run; choose another --output")
+        _refuse_foreign_folder(folder)
+        return
+    if not _has_checkpoints(folder):
+        if folder.card.is_file():
+            raise RunFolderError(
+                f"{folder.path}: holds a finished model, but no checkpoint to go on from; choose another --output"
+            )
+        # Nothing is lost yet: it starts anew, whatever the settings.
         return
     earlier = check_settings(RecipeConfig, read_yaml(folder.config), origin=str(folder.config))
-    # What the weights and the order of the batches depend on must be the same; the rest may be changed midway.
-    pairs = {
-        "data": (earlier.data, config.data),
-        "model": (earlier.model, config.model),
-        "training.seed": (earlier.training.seed, config.training.seed),
-        "training.tokens_per_step": (earlier.training.tokens_per_step, config.training.tokens_per_step),
-    }
-    changed = [name for name, (old, new) in pairs.items() if old != new]
+    before, now = (dict(_flatten(_lasting_settings(each), "")) for each in (earlier, config))
+    changed = [
+        f"`{name}` is {before.get(name)!r} there and {now.get(name)!r} here"
+        for name in before | now
+        if before.get(name) != now.get(name)
+    ]
     if changed:
         raise ConfigError(
-            f"{folder.path}: holds a run with other settings ({', '.join(f'`{name}`' for name in changed)} differ); "
-            "go on with the same ones, or choose another --output"
+            f"{folder.path}: holds a run with other settings; go on with the same ones, or choose another --output:\n  "
+            + "\n  ".join(changed)
         )
+
+
+def _refuse_foreign_folder(folder: RunFolder) -> None:
+    if os.path.lexists(folder.path) and not folder.path.is_dir():
+        raise RunFolderError(f"{folder.path}: is no folder; choose another --output")
+    if not folder.path.is_dir():
+        return
+    # An earlier call may have been cut off while it prepared the text.
+    ours = (folder.prepared.name, f".{folder.prepared.name}.", f".{folder.config.name}.")
+    if any(not path.name.startswith(ours) for path in folder.path.iterdir()):
+        raise RunFolderError(f"{folder.path}: is not empty and holds no run; choose another --output")
+
+
+def _lasting_settings(config: RecipeConfig) -> dict[str, Any]:
+    """Return what the weights, the order of the batches and the best score depend on; the rest may change midway."""
+    tree = config.model_dump(mode="json")
+    training = tree["training"]
+    validation = {key: value for key, value in training["validation"].items() if key != "patience"}
+    return {
+        "data": tree["data"],
+        "model": tree["model"],
+        "training": {
+            "seed": training["seed"],
+            "tokens_per_step": training["tokens_per_step"],
+            "validation": validation,
+        },
+    }
+
+
+def _flatten(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict | list):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _flatten(value, f"{name}.{key}" if name else key)
+    else:
+        yield name, tree
 
 
 def _corpus(recipe: Recipe, folder: RunFolder, say: Say) -> PreparedCorpus:
     if recipe.prepared is not None:
         return PreparedCorpus.open(recipe.prepared)
+    data, stages = recipe.config.data, set()
+
+    def tell(stage: str, done: int, total: int | None) -> None:
+        if stage not in stages:
+            stages.add(stage)
+            say(f"{stage} ...")
+
+    if _has_checkpoints(folder) and (folder.prepared / RECORD_FILE).is_file():
+        # Other text must not take the place of the text that the checkpoints go on with.
+        if fingerprint(data, recipe.data_root, tell) != read_record(folder.prepared)["fingerprint"]:
+            raise RunFolderError(
+                f"{folder.path}: was trained on other text than there is now in {recipe.data_root}; restore the text, "
+                "or choose another --output"
+            )
+        return PreparedCorpus.open(folder.prepared)
     say(f"preparing the text in {folder.prepared}")
-    corpus = prepare(recipe.config.data, recipe.data_root, folder.prepared, workers=os.cpu_count() or 1)
+    corpus = prepare(data, recipe.data_root, folder.prepared, workers=os.cpu_count() or 1, progress=tell)
     for warning in corpus.warnings:
         say(f"warning: {warning}")
     return corpus
 
 
 def _write_head(config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder) -> None:
+    _write_text(folder.config, dump_settings(config))
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.config.write_text(dump_settings(config), encoding="utf-8")
         corpus.tokenizers.save(folder.path)
     except OSError as problem:
         raise RunFolderError(f"{folder.path}: cannot be written: {problem}") from problem
 
 
+def _write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    writing = path.with_name(f".{path.name}.writing")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writing.write_text(text, encoding="utf-8")
+        sync_file(writing)
+        replace_file(writing, path)
+    except OSError as problem:
+        raise RunFolderError(f"{path}: cannot be written: {problem}") from problem
+
+
+def _has_final_record(folder: RunFolder, step: int) -> bool:
+    try:
+        *_, last = folder.metrics.read_bytes().splitlines()
+        record = json.loads(last)
+    except (OSError, ValueError):
+        return False
+    return record.get("step") == step and "final/loss" in record and folder.weights.is_file()
+
+
 def _trainer(config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder) -> Trainer:
     tokenizers = corpus.tokenizers
     model = build_model(config.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+    _check_lengths(model, corpus)
     weights = [each.weight for each in config.data.train]
     batches = TokenBatches(corpus.train, config.training.tokens_per_step, config.training.seed, weights)
     pairs = corpus.validation.take(range(len(corpus.validation)))
@@ -136,11 +230,21 @@ def _trainer(config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder) ->
     return Trainer(config.training, model, batches, validator, folder, corpus.fingerprint)
 
 
-def _check_same_text(trainer: Trainer, corpus: PreparedCorpus, folder: RunFolder) -> None:
-    if trainer.state.text != corpus.fingerprint:
-        raise RunFolderError(
-            f"{folder.path}: was trained on other text than the recipe finds now; restore the text, or choose another "
-            "--output"
+def _check_lengths(model: EncoderDecoder, corpus: PreparedCorpus) -> None:
+    sides = (("source", model.max_source_length), ("target", model.max_target_length))
+    for side, (name, limit) in enumerate(sides):
+        if limit is None:
+            continue
+        _check_length(corpus.train, side, limit, f"a training {name}", "lower `data.cleaning.max_tokens`")
+        _check_length(corpus.validation, side, limit, f"a validation {name}", "leave it out of the validation set")
+
+
+def _check_length(pairs: ParallelShards, side: int, limit: int, what: str, mend: str) -> None:
+    # The model reads eos or bos besides.
+    longest = int(pairs.lengths()[side].max(initial=0)) + 1
+    if longest > limit:
+        raise ConfigError(
+            f"{what} has {longest} tokens, but the model reads at most {limit}; raise `model.max_positions` or {mend}"
         )
 
 
@@ -154,18 +258,20 @@ def _headline(trainer: Trainer, corpus: PreparedCorpus) -> str:
 
 
 def _finish(trainer: Trainer, say: Say) -> ValidationResult:
-    """Average the last checkpoints, and keep whichever model does better on the validation set."""
-    best = load_file(trainer.folder.weights)
-    paths = trainer.store.good_weights(say)
-    averaged = average_weights(paths)
+    """Average the last checkpoints, and keep them or the best one, whichever does better on the validation set."""
+    state, averaged = trainer.state, trainer.store.good_weights(say)
+    candidates = {f"average of the last {len(averaged)} checkpoints": averaged}
+    if state.best_score is not None and trainer.best_weights.is_file():
+        # First: where they do equally well, the single one stays.
+        candidates = {f"best single one (step {state.best_step})": [trainer.best_weights]} | candidates
     results = {}
-    for name, weights in ((f"average of the last {len(paths)} checkpoints", averaged), ("best single one", best)):
-        trainer.model.load_state_dict(weights)
+    for name, paths in candidates.items():
+        trainer.model.load_state_dict(average_weights(paths))
         results[name] = trainer.validator.validate(trainer.model, trainer.device)
         say(f"{name}: validation {results[name]}")
     name = max(results, key=lambda each: results[each].score())
     say(f"kept: {name}")
-    if name.startswith("average"):
-        save_weights(averaged, trainer.folder.weights)
-        trainer.model.load_state_dict(averaged)
+    weights = average_weights(candidates[name])
+    save_weights(weights, trainer.folder.weights)
+    trainer.model.load_state_dict(weights)
     return results[name]

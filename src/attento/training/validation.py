@@ -48,11 +48,20 @@ class Validator:
     def __init__(
         self, config: ValidationConfig, text: ValidationText, tokenizers: TokenizerPair, target_language: str
     ) -> None:
+        """Prepare to judge.
+
+        Raises:
+            InputError: BLEU cannot be computed in the way asked for, or not against these references.
+            MissingExtraError: BLEU's tokenizer needs a package that is not installed.
+        """
         keep = slice(config.max_sentences)
         self._config = config
         self._text = ValidationText(text.sources[keep], text.references[keep], text.pairs[keep])
         self._tokenizers = tokenizers
         self._target_language = target_language
+        if config.metric == "bleu":
+            # What is wrong with the references or the settings shall show now, not at the first validation.
+            self._bleu(self._text.references)
 
     def validate(self, model: EncoderDecoder, device: torch.device) -> ValidationResult:
         """Judge the model as it stands; it is back in training mode afterwards if it was before."""
@@ -60,22 +69,23 @@ class Validator:
         model.eval()
         try:
             loss = mean_loss(model, self._text.pairs, device)
-            return ValidationResult(loss, self._bleu(model, device) if self._config.metric == "bleu" else None)
+            bleu = self._bleu(self._translate(model, device)) if self._config.metric == "bleu" else None
         finally:
             model.train(training)
+        return ValidationResult(loss, bleu)
 
-    def _bleu(self, model: EncoderDecoder, device: torch.device) -> float:
-        greedy = SearchConfig(beam_size=1)
-        translator = Translator(self._tokenizers, TorchEngine(model, device=device), greedy)
-        translations = translator.translate(self._text.sources, split_sentences=False)
-        score = corpus_bleu(
-            [translation.text for translation in translations],
+    def _translate(self, model: EncoderDecoder, device: torch.device) -> list[str]:
+        translator = Translator(self._tokenizers, TorchEngine(model, device=device), SearchConfig(beam_size=1))
+        return [each.text for each in translator.translate(self._text.sources, split_sentences=False)]
+
+    def _bleu(self, translations: Sequence[str]) -> float:
+        return corpus_bleu(
+            translations,
             self._text.references,
             tokenize=self._config.tokenize,
             lowercase=self._config.lowercase,
             target_language=self._target_language,
-        )
-        return score.value
+        ).value
 
 
 @torch.inference_mode()

@@ -1,0 +1,52 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from attento.nn.state import DecoderState, KeyValues, select_rows
+
+N, H, L, K, E = 5, 2, 3, 7, 11
+
+
+@dataclass(frozen=True)
+class Window:
+    tokens: Tensor
+    layers: tuple[KeyValues | None, ...]
+    length: int
+
+    def select(self, indices: Tensor) -> "Window":
+        return select_rows(self, indices)
+
+
+def draw_keys_values(length: int) -> KeyValues:
+    return KeyValues(torch.randn(N, H, length, K), torch.randn(N, H, length, E))
+
+
+@pytest.mark.parametrize("indices", [[4, 0, 0, 2], [3], [], [0, 1, 2, 3, 4, 4, 4]])
+def test_select_picks_rows_however_deep_they_lie(indices: list[int]) -> None:
+    window = Window(torch.randn(N, 13), (draw_keys_values(L), None), length=17)
+    picked = window.select(torch.tensor(indices, dtype=torch.long))
+    assert picked.tokens.tolist() == [window.tokens[i].tolist() for i in indices]
+    keys_values, nothing = picked.layers
+    assert keys_values.keys.tolist() == [window.layers[0].keys[i].tolist() for i in indices]
+    assert keys_values.values.tolist() == [window.layers[0].values[i].tolist() for i in indices]
+    assert (nothing, picked.length) == (None, 17)
+    assert isinstance(picked, DecoderState)
+
+
+def test_select_leaves_the_state_as_it_was() -> None:
+    """A search may go on from the same state twice."""
+    keys_values = draw_keys_values(L)
+    before = keys_values.keys.clone()
+    select_rows(keys_values, torch.tensor([1, 1])).keys.zero_()
+    assert torch.equal(keys_values.keys, before)
+
+
+def test_append_puts_later_positions_behind() -> None:
+    early, late = draw_keys_values(3), draw_keys_values(2)
+    both = early.append(late)
+    assert torch.equal(both.keys[:, :, :3], early.keys)
+    assert torch.equal(both.keys[:, :, 3:], late.keys)
+    assert torch.equal(both.values[:, :, :3], early.values)
+    assert torch.equal(both.values[:, :, 3:], late.values)
