@@ -1,5 +1,7 @@
 """Which device and number format to compute on. Holds the one choice; knows no model."""
 
+from collections.abc import Mapping
+
 import torch
 
 from attento.errors import ConfigError
@@ -31,5 +33,5 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     # Not in every torch that we take; where nothing can be asked, float32 is never wrong.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

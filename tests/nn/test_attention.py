@@ -81,6 +81,17 @@ def test_weights_are_shares_of_what_may_be_attended_to(kind: str) -> None:
     torch.testing.assert_close(weights.sum(-1), allowed.any(-1).double(), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("form", [lambda *args: scaled_dot_product_attention(*args)[0], fused_attention])
+def test_what_is_hidden_stays_hidden_however_low_the_other_scores_are(form) -> None:
+    """All that may be attended to scores -10^8 and all that may not +10^8."""
+    mask = torch.arange(S) < 3
+    signs = torch.where(mask, -1.0, 1.0)[:, None]
+    query, key = torch.full((B, H, T, K), 1e4), (1e4 * signs).expand(B, H, S, K)
+    value = torch.randn(B, H, S, E)
+    expected = value[:, :, :3].mean(2, keepdim=True).expand(B, H, T, E)
+    torch.testing.assert_close(form(query, key, value, mask.expand(T, S)), expected)
+
+
 @pytest.mark.parametrize("kind", MASKS)
 def test_readable_attention_has_the_gradient_of_its_values(kind: str) -> None:
     mask = draw_mask(kind)

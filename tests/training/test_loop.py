@@ -3,7 +3,7 @@
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ def assert_close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
         torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
 
 
+def flat(weights: dict[str, Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in weights.values()])
+
+
 def checkpoints(trainer: Trainer) -> list[str]:
     return [path.name for path in trainer.store.paths()]
 
@@ -51,7 +55,7 @@ def at_step(trainer: Trainer, step: int, action: Callable[[], None], monkeypatch
     monkeypatch.setattr(trainer, "_gradients", with_action)
 
 
-def spoil_gradients(trainer: Trainer, steps: range, monkeypatch: pytest.MonkeyPatch) -> None:
+def spoil_gradients(trainer: Trainer, steps: Container[int], monkeypatch: pytest.MonkeyPatch) -> None:
     project = trainer.model.project
 
     def spoiled(features: Tensor) -> Tensor:
@@ -103,8 +107,12 @@ def test_first_gradient_is_that_of_the_mean_token_loss(
     scale = min(1.0, (clip_norm or math.inf) / norm.item())
     model.zero_grad()
 
-    taken = []
-    monkeypatch.setattr(case.trainer.optimizer, "step", lambda: taken.extend(p.grad.clone() for p in model.parameters()))
+    taken: list[Tensor] = []
+
+    def take() -> None:
+        taken.extend(p.grad.clone() for p in model.parameters())
+
+    monkeypatch.setattr(case.trainer.optimizer, "step", take)
     case.run()
     for found, wanted in zip(taken, expected, strict=True):
         torch.testing.assert_close(found, wanted * scale, rtol=1e-4, atol=1e-6)
@@ -169,7 +177,8 @@ def test_a_polite_stop_saves_and_the_end_is_the_same(
     again = bench("cut", max_steps=11, keep_last=3)
     again.trainer.resume(print)
     assert again.run() is True
-    assert checkpoints(again.trainer) == checkpoints(whole.trainer) == ["step-00000006", "step-00000009", "step-00000011"]
+    assert checkpoints(again.trainer) == ["step-00000006", "step-00000009", "step-00000011"]
+    assert checkpoints(whole.trainer) == checkpoints(again.trainer)
     assert_same(again.weights(), whole.weights())
 
 
@@ -243,11 +252,7 @@ def test_too_many_bad_steps_stop_the_run(bench: MakeBench, monkeypatch: pytest.M
 
 def test_good_steps_between_bad_ones_begin_the_count_anew(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     case = bench(max_steps=8, max_bad_steps=3)
-    # 1 2 . 4 5 . 7 8 are bad.
-    project = case.trainer.model.project
-    monkeypatch.setattr(
-        case.trainer.model, "project", lambda x: project(x) * (1.0 if (case.trainer.state.step + 1) % 3 == 0 else math.inf)
-    )
+    spoil_gradients(case.trainer, (1, 2, 4, 5, 7, 8), monkeypatch)
     assert case.run()
     assert case.trainer.state.bad_steps == 6
 
@@ -302,7 +307,7 @@ def test_accumulation_may_be_changed_midway(bench: MakeBench, monkeypatch: pytes
 def test_one_pair_that_never_fits(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     case = bench()
     fit_rows(case.trainer, 0, monkeypatch)
-    with pytest.raises(TrainingError, match=r"step 1: one sentence pair alone does not fit.*data\.cleaning\.max_tokens"):
+    with pytest.raises(TrainingError, match=r"step 1: one sentence pair alone does not fit.*`data\.cleaning"):
         case.run()
 
 
@@ -384,14 +389,13 @@ def test_a_report_without_a_good_step_has_no_loss() -> None:
 
 def test_bfloat16_trains_and_keeps_its_weights_in_float32(bench: MakeBench) -> None:
     plain = bench("plain", **CALM)
+    start = flat(plain.weights())
     plain.run()
     case = bench("case", **CALM, precision="bf16", loss_chunk_tokens=5)
     assert case.run()
-    found, expected = case.weights(), plain.weights()
-    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
-    assert any(not torch.equal(found[name], expected[name]) for name in expected)
-    for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=0.1, atol=0.01)
+    assert {tensor.dtype for tensor in case.weights().values()} == {torch.float32}
+    found, expected = flat(case.weights()), flat(plain.weights())
+    assert 0 < (found - expected).norm() < 0.1 * (expected - start).norm()
 
 
 def test_a_full_disk_leaves_the_older_checkpoints(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:

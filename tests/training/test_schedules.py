@@ -1,6 +1,7 @@
 """The learning rate by the papers' formulas."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_highest_at_the_end_of_warmup_and_no_leap_there(name: str) -> None:
     assert max(rates) == rates[82]
     assert sorted(rates[:83]) == rates[:83]
     assert sorted(rates[82:], reverse=True) == rates[82:]
-    largest_change = max(abs(a - b) for a, b in zip(rates, rates[1:], strict=False))
+    largest_change = max(abs(a - b) for a, b in pairwise(rates))
     assert largest_change <= rates[82] / 83 * (1 + 1e-9)
 
 

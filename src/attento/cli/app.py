@@ -11,6 +11,7 @@ import typer
 
 from attento import __version__
 from attento.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE, say, say_error
+from attento.cli.demo import demo
 from attento.cli.doctor import doctor
 from attento.cli.evaluate import evaluate
 from attento.cli.info import info
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (prepare, train, translate, evaluate, info, doctor):
+for verb in (demo, prepare, train, translate, evaluate, info, doctor):
     app.command()(verb)
 
 

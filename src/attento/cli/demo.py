@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attento.cli.console import EXIT_INTERRUPTED, say, show_table
+from attento.errors import InputError
 
 if TYPE_CHECKING:
     from attento.synthetic import Example
@@ -32,7 +33,10 @@ def demo(
     """Train a small Transformer on the embedded English-French language and translate with it."""
     say(f"== 1. Text: {TRAIN:,} sentences of a small English-French language, {TEST} more to test on")
     text = output / "text"
-    test = _write_text(text)
+    try:
+        test = _write_text(text)
+    except OSError as problem:
+        raise InputError(f"{text}: cannot be written: {problem.strerror}; choose another --output") from problem
     say(f"   e.g. {test[0].english}  ->  {test[0].french}")
     say("== 2. Training: the Transformer of the paper, small")
     if not _train(text, output / "run"):

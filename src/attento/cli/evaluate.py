@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from attento.cli.files import open_output, read_text
-from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, WholeLines, change_search
+from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, change_search
 from attento.errors import InputError
 
 
@@ -25,14 +25,22 @@ def evaluate(
     lowercase: Annotated[bool, typer.Option("--lowercase", help="Compare without regard to case.")] = False,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
-    whole_lines: WholeLines = False,
+    split_sentences: Annotated[
+        bool,
+        typer.Option(
+            "--split-sentences", help="Translate lines sentence by sentence, for a test set of long text in each line."
+        ),
+    ] = False,
     device: Device = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Keep the translations here.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Translate a test set and print BLEU and chrF with their signatures."""
+    """Translate a test set and print BLEU and chrF with their signatures.
+
+    Each line is translated in one piece, as in validation while training.
+    """
     sources, references = list(read_text(source)), list(read_text(reference))
     if len(sources) != len(references):
         raise InputError(
@@ -44,7 +52,7 @@ def evaluate(
 
     translator = Translator.load(run, device=device)
     search = change_search(translator.search, beam_size, length_penalty)
-    translations = translator.translate(sources, search=search, split_sentences=not whole_lines)
+    translations = translator.translate(sources, search=search, split_sentences=split_sentences)
     hypotheses = [translation.text for translation in translations]
     if output is not None:
         with open_output(output) as file:

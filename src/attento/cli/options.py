@@ -35,9 +35,6 @@ LengthPenalty = Annotated[
     float | None,
     typer.Option("--length-penalty", help="GNMT alpha, 0 for none. By default the run's own.", show_default=False),
 ]
-WholeLines = Annotated[
-    bool, typer.Option("--whole-lines", help="Translate each line in one piece instead of sentence by sentence.")
-]
 
 
 def change_search(

@@ -12,7 +12,7 @@ import typer
 
 from attento.cli.console import say
 from attento.cli.files import open_output, read_text
-from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, WholeLines, change_search
+from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, change_search
 
 if TYPE_CHECKING:
     from attento.translator import Translation
@@ -36,7 +36,9 @@ def translate(
         int | None,
         typer.Option("--n-best", help="Print so many translations a line: line number, score, text, tab-separated."),
     ] = None,
-    whole_lines: WholeLines = False,
+    whole_lines: Annotated[
+        bool, typer.Option("--whole-lines", help="Translate each line in one piece instead of sentence by sentence.")
+    ] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:

@@ -60,7 +60,7 @@ class TrainingConfig(Settings):
     schedule: ScheduleConfig = ScheduleConfig()
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     clip_norm: PositiveFloat | None = Field(1.0, description="longest gradient; not clipped if null")
-    loss_chunk_tokens: PositiveInt = Field(512, description="target tokens whose logits exist at once")
+    loss_chunk_tokens: PositiveInt = Field(128, description="target tokens whose logits exist at once")
     validation: ValidationConfig = ValidationConfig()
     validate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 1000

@@ -58,13 +58,14 @@ def backward_in_chunks(
     real = features[mask]  # (B, T, D) -> (N, D)
     total = torch.zeros((), dtype=torch.float32, device=features.device)
     gradients = []
-    for chunk, wanted in zip(real.detach().split(chunk_tokens), targets[mask].split(chunk_tokens), strict=True):
+    chunks = torch.split(real.detach(), chunk_tokens)
+    for chunk, wanted in zip(chunks, torch.split(targets[mask], chunk_tokens), strict=True):
         chunk.requires_grad_()
         logits = project(chunk)
         loss, gradient = smoothed_cross_entropy_and_gradient(logits.detach(), wanted, smoothing, scale)
-        logits.backward(gradient)
+        torch.autograd.backward(logits, gradient)
         assert chunk.grad is not None
         gradients.append(chunk.grad)
         total += loss
-    real.backward(torch.cat(gradients))
+    torch.autograd.backward(real, torch.cat(gradients))
     return total

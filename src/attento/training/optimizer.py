@@ -20,7 +20,7 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
 
 def optimizer_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
     """Return the optimizer's state as tensors named `moment/parameter`."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{key}/{names[parameter]}": value
         for parameter, state in optimizer.state.items()

@@ -159,7 +159,7 @@ def _lasting_settings(config: RecipeConfig) -> dict[str, Any]:
 def _flatten(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(tree, dict | list):
         for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _flatten(value, f"{name}.{key}" if name else key)
+            yield from _flatten(value, f"{name}.{key}" if name else str(key))
     else:
         yield name, tree
 

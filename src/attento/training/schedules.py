@@ -16,7 +16,7 @@ def learning_rate(schedule: ScheduleConfig, step: int, max_steps: int, d_model: 
     warmup = schedule.warmup
     match schedule.name:
         case "paper":
-            return schedule.peak * d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
+            return schedule.peak * float(d_model**-0.5 * min(step**-0.5, step * warmup**-1.5))
         case "inverse_sqrt":
             return schedule.peak * min(step / warmup, math.sqrt(warmup / step))
         case "cosine":

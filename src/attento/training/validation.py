@@ -61,7 +61,7 @@ class Validator:
         self._target_language = target_language
         if config.metric == "bleu":
             # What is wrong with the references or the settings shall show now, not at the first validation.
-            self._bleu(self._text.references)
+            self._bleu([""] * len(self._text.references))
 
     def validate(self, model: EncoderDecoder, device: torch.device) -> ValidationResult:
         """Judge the model as it stands; it is back in training mode afterwards if it was before."""
