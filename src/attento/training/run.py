@@ -19,6 +19,7 @@ from attento.errors import ConfigError, RunFolderError
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_model
 from attento.run_folder import RunFolder
+from attento.training.allocator import keep_freed_memory
 from attento.training.averaging import average_weights, save_weights
 from attento.training.card import model_card
 from attento.training.checkpoint import replace_file, sync_file
@@ -74,6 +75,7 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
     config, folder = recipe.config, RunFolder(output)
     # First: to prepare much text takes long.
     choose_device(config.training.device)
+    keep_freed_memory()
     _check_same_run(config, folder)
     corpus = _corpus(recipe, folder, say)
     torch.manual_seed(config.training.seed)
