@@ -108,7 +108,7 @@ def table(result: dict[str, Any]) -> list[str]:
 
 def read_lines(path: Path) -> list[str]:
     """Read lines ended by a newline alone."""
-    return path.read_text(encoding="utf-8", newline="\n").removesuffix("\n").split("\n")
+    return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
 
 
 if __name__ == "__main__":

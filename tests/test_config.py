@@ -68,6 +68,7 @@ def message(tree: dict[Any, Any]) -> str:
     ("tree", "expected"),
     [
         ({"hnes": 3}, "unknown setting `hnes` (did you mean `hens`?)"),
+        ({"acidity": 3}, "unknown setting `acidity` (did you mean `soil.acidity`?)"),
         ({"soil": {"acidty": 3}}, "unknown setting `soil.acidty` (did you mean `acidity`?)"),
         ({"spare_soil": {"acidty": 3}}, "unknown setting `spare_soil.acidty` (did you mean `acidity`?)"),
         (
@@ -99,7 +100,10 @@ def test_unknown_keys_are_refused_at_any_depth_with_the_nearest_known(tree: dict
         ({"crates": [{}]}, "setting `crates.0.fruit` is missing"),
         ({"lands": [{"plant": "orchard", "trees": -1}]}, "`lands.0.trees`: input should be greater than 0, but got -1"),
         ({"hens": 101}, "`hens` must be 100 at most, but got hens=101"),
-        ({"soil": 7}, "`soil`: input should be a valid dictionary or instance of Soil, but got 7"),
+        ({"soil": 7}, "`soil`: must hold settings (known: acidity), but got 7"),
+        ({"soil": None}, "`soil`: must hold settings (known: acidity), but got nothing"),
+        ({"crates": "fig"}, "`crates`: must be a list, but got 'fig'"),
+        ({"name": False}, "`name`: must be text; put it in quotes if that is what is meant, but got False"),
         ({"soil": {7: 3}}, "`soil.7`: keys should be strings, but got 7"),
     ],
 )
@@ -124,6 +128,20 @@ def test_all_problems_are_told_at_once() -> None:
         "unknown setting `crates.0.wieght` (did you mean `weight`?)",
         "unknown setting `hnes` (did you mean `hens`?)",
     ]
+
+
+def test_a_list_is_not_called_too_short_for_what_is_wrong_inside() -> None:
+    class Barn(Settings):
+        crates: tuple[Crate, ...] = Field(min_length=1)
+
+    def told(crates: list[Any]) -> str:
+        with pytest.raises(ConfigError) as caught:
+            check_settings(Barn, {"crates": crates}, origin="barn.yaml")
+        return str(caught.value)
+
+    assert told([{"fruit": 3}]).count("\n") == 0
+    assert "crates.0.fruit" in told([{"fruit": 3}])
+    assert "at least 1 item" in told([])
 
 
 def test_settings_are_frozen() -> None:
@@ -152,10 +170,11 @@ def test_defaults_are_checked_too() -> None:
         ("name=a=b", {"name": "a=b"}),
         ("crates=[{fruit: fig}, {fruit: kiwi}]", {"crates": [{"fruit": "fig"}, {"fruit": "kiwi"}]}),
         ("soil={acidity: 3}", {"soil": {"acidity": 3}}),
+        ("empty.depth=2", {"empty": {"depth": 2}}),
     ],
 )
 def test_overrides_are_paths_and_yaml(override: str, expected: dict[str, Any]) -> None:
-    tree = {"hens": 3, "soil": {"acidity": 7, "depth": 2}}
+    tree = {"hens": 3, "soil": {"acidity": 7, "depth": 2}, "empty": None}
     assert apply_overrides(tree, [override]) == tree | expected
 
 
@@ -179,10 +198,10 @@ def test_overrides_that_are_not_yaml_are_refused() -> None:
         apply_overrides({}, ["hens=[1"])
 
 
-@pytest.mark.parametrize("tree", [{"hens": {"brown": 3}}, {"hens": {"brown": [1, 2]}}])
-def test_overrides_through_a_plain_value_are_refused(tree: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"--set hens\.brown\.old=3: `brown` is a plain value and has no settings"):
-        apply_overrides(tree, ["hens.brown.old=3"])
+@pytest.mark.parametrize(("brown", "why"), [(3, "is a plain value and has no settings inside"), ([1, 2], "is a list")])
+def test_overrides_through_what_is_no_group_are_refused(brown: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match=rf"--set hens\.brown\.old=3: `brown` {why}"):
+        apply_overrides({"hens": {"brown": brown}}, ["hens.brown.old=3"])
 
 
 def test_a_file_is_loaded_with_overrides_and_checked(tmp_path: Path) -> None:
@@ -217,7 +236,8 @@ def test_a_missing_file_is_told_with_a_near_name(tmp_path: Path) -> None:
         (b"\xff\xfe\xfa", "cannot be read: "),
         (b"- 1\n- 2\n", "must hold a mapping of settings, but holds list"),
         (b"only words", "must hold a mapping of settings, but holds str"),
-        (b"", "must hold a mapping of settings, but holds NoneType"),
+        (b"", "is empty, but must hold a mapping of settings"),
+        (b"a: 1\nb: {c: 1, c: 2}\n", "is not valid YAML: `c` stands twice"),
     ],
 )
 def test_files_that_are_no_mapping_are_refused(tmp_path: Path, content: bytes, expected: str) -> None:

@@ -4,7 +4,7 @@ Holds the base class of all settings, loading with `--set` overrides, and comple
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -24,6 +24,18 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values only; a key that stands twice is refused, where YAML's own loader forgets the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
+
+
 def load_settings(kind: type[SettingsT], path: Path, overrides: Sequence[str] = ()) -> SettingsT:
     """Load settings of one kind from a YAML file, then apply `key.path=value` overrides.
 
@@ -41,13 +53,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, unreadable, not YAML or not a mapping.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file{_near_files(path)}") from None
     except (OSError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path}: cannot be read: {problem}") from problem
     except yaml.YAMLError as problem:
         raise ConfigError(f"{path}: is not valid YAML: {problem}") from problem
+    if tree is None:
+        raise ConfigError(f"{path}: is empty, but must hold a mapping of settings")
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: must hold a mapping of settings, but holds {type(tree).__name__}")
     return tree
@@ -66,13 +80,17 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         if not equals or not all(path):
             raise ConfigError(f"--set {override}: must look like training.max_steps=500")
         try:
-            value = yaml.safe_load(text)
+            value = yaml.load(text, _Loader)
         except yaml.YAMLError as problem:
             raise ConfigError(f"--set {override}: the value is not valid YAML: {problem}") from problem
         *parents, leaf = path
         node = result
         for parent in parents:
-            node = node.setdefault(parent, {})
+            if node.get(parent) is None:  # not there, or there and empty
+                node[parent] = {}
+            node = node[parent]
+            if isinstance(node, list):
+                raise ConfigError(f"--set {override}: `{parent}` is a list; change it in the file")
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {override}: `{parent}` is a plain value and has no settings inside")
         node[leaf] = value
@@ -88,7 +106,7 @@ def check_settings(kind: type[SettingsT], tree: Mapping[str, Any], origin: str) 
     try:
         return kind.model_validate(dict(tree))
     except ValidationError as problem:
-        lines = [_explain(kind, error) for error in problem.errors()]
+        lines = [_explain(kind, error) for error in _causes(problem.errors())]
         raise ConfigError(f"{origin}: " + ("\n  " if len(lines) > 1 else "") + "\n  ".join(lines)) from None
 
 
@@ -103,17 +121,46 @@ def suggest(word: str, known: Sequence[str]) -> str:
     return f" (did you mean `{near[0]}`?)" if near else f" (known: {', '.join(known)})"
 
 
+def _causes(errors: Sequence[Any]) -> list[Any]:
+    """Leave out that a list is too short where that only follows from what is wrong with its items."""
+    places = [tuple(error["loc"]) for error in errors]
+    return [
+        error
+        for error, place in zip(errors, places, strict=True)
+        if error["type"] != "too_short" or not any(each[:-1][: len(place)] == place for each in places)
+    ]
+
+
 def _explain(kind: type[Settings], error: Any) -> str:
     path, kinds = _follow(kind, error["loc"])
+    known = sorted({name for each in kinds for name in each.model_fields})
+    given = error["input"]
     if error["type"] == "extra_forbidden":
-        known = sorted({name for each in kinds for name in each.model_fields})
-        return f"unknown setting `{'.'.join(path)}`{suggest(path[-1], known)}"
+        places = list(_places(kind, path[0])) if len(path) == 1 else []
+        mend = f" (did you mean `{places[0]}`?)" if places else suggest(path[-1], known)
+        return f"unknown setting `{'.'.join(path)}`{mend}"
     if error["type"] == "missing":
         return f"setting `{'.'.join(path)}` is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
-    where = f"`{'.'.join(path)}`: " if path else ""
-    given = f", but got {error['input']!r}" if path and not isinstance(error["input"], dict) else ""
-    return f"{where}{message[:1].lower() + message[1:] if where else message}{given}"
+    if error["type"] == "model_type":
+        message = f"must hold settings (known: {', '.join(known)})"
+    elif error["type"] == "tuple_type":
+        message = "must be a list"
+    elif error["type"] == "string_type" and isinstance(given, bool | int | float):
+        message = "must be text; put it in quotes if that is what is meant"
+    if not path:
+        return message
+    shown = "" if isinstance(given, dict) else f", but got {'nothing' if given is None else repr(given)}"
+    return f"`{'.'.join(path)}`: {message[:1].lower() + message[1:]}{shown}"
+
+
+def _places(kind: type[Settings], name: str, prefix: str = "") -> Iterator[str]:
+    """Yield the paths of all settings of this name."""
+    for field_name, field in kind.model_fields.items():
+        if field_name == name:
+            yield prefix + name
+        for inner in _settings_in(field.annotation):
+            yield from _places(inner, name, f"{prefix}{field_name}.")
 
 
 def _follow(kind: type[Settings], location: Sequence[str | int]) -> tuple[list[str], list[type[Settings]]]:

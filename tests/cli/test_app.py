@@ -134,6 +134,17 @@ def test_reader_that_goes_away_is_no_traceback() -> None:
     assert b"Exception ignored" not in told
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [("info", "--list"), ("--version",)])
+def test_full_disk_behind_stdout_is_one_message(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "attento", *arguments], stdout=full, stderr=subprocess.PIPE, timeout=120
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"error: standard output: No space left on device\n"
+
+
 def test_public_names_are_found_and_others_are_not() -> None:
     import attento
 

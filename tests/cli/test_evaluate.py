@@ -70,3 +70,36 @@ def test_unknown_tokenizer_is_told(run: Path, files: tuple[Path, Path]) -> None:
     source, reference = files
     with pytest.raises(InputError, match="no tokenizer `13b`"):
         invoke(run, "--source", source, "--reference", reference, "--tokenize", "13b")
+
+
+def test_what_is_wrong_is_told_before_anything_is_translated(
+    run: Path, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, reference = files
+    monkeypatch.setattr(Translator, "translate", None)
+    with pytest.raises(InputError, match="no tokenizer `13b`"):
+        invoke(run, "--source", source, "--reference", reference, "--tokenize", "13b")
+    with pytest.raises(InputError, match="is a folder; name a file"):
+        invoke(run, "--source", source, "--reference", reference, "--output", source.parent)
+    with pytest.raises(InputError, match=r"test\.fr: is read from; name another --output"):
+        invoke(run, "--source", source, "--reference", reference, "--output", reference)
+
+
+def test_empty_test_set_is_told(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(InputError, match=r"empty: is empty; there is nothing to score"):
+        invoke(run, "--source", tmp_path / "empty", "--reference", tmp_path / "empty")
+
+
+def test_lines_are_whole_unless_asked_otherwise(run: Path, tmp_path: Path) -> None:
+    # Two sentences in a line: cut, each is translated by itself.
+    line = "The apple and the cloud. The bridge and the apple."
+    translator = Translator.load(run)
+    whole, cut = (translator.translate([line], split_sentences=split)[0].text for split in (False, True))
+    assert whole != cut
+    (tmp_path / "test.en").write_text(f"{line}\n")
+    (tmp_path / "test.fr").write_text(f"{line}\n")
+    given = ("--source", tmp_path / "test.en", "--reference", tmp_path / "test.fr", "--output", tmp_path / "out")
+    for flags, expected in (((), whole), (("--split-sentences",), cut)):
+        assert invoke(run, *given, *flags).exit_code == 0
+        assert (tmp_path / "out").read_text() == f"{expected}\n"

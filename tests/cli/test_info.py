@@ -53,6 +53,15 @@ def test_unknown_preset_is_answered_with_the_nearest() -> None:
         CliRunner().invoke(app, ["info", "transformer_bse"], catch_exceptions=False)
 
 
+def test_what_is_neither_run_nor_preset_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"^runs/my: is neither a run folder nor a preset; `attento info --list`"):
+        CliRunner().invoke(app, ["info", "runs/my"], catch_exceptions=False)
+
+
+def test_vocabulary_of_a_run_cannot_be_chosen(run: Path) -> None:
+    assert CliRunner().invoke(app, ["info", str(run), "--vocab-size", "307"]).exit_code == 2
+
+
 def test_nothing_named_is_wrong_use() -> None:
     assert CliRunner().invoke(app, ["info"]).exit_code == 2
 

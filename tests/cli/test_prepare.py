@@ -92,6 +92,13 @@ def test_recipe_and_own_files_together_are_refused(corpus: Path) -> None:
     assert not (corpus / "out").exists()
 
 
+def test_vocab_size_is_for_own_files(corpus: Path) -> None:
+    result = invoke(corpus / "recipe.yaml", "--data", corpus, "--output", corpus / "out", "--vocab-size", "311")
+    assert result.exit_code == 2
+    assert "data.tokenizer.vocab_size=N" in result.stderr
+    assert not (corpus / "out").exists()
+
+
 def test_override_outside_data_is_refused(corpus: Path) -> None:
     with pytest.raises(ConfigError, match=r"--set training\.max_steps=3"):
         invoke(corpus / "recipe.yaml", "--output", corpus / "out", "--set", "training.max_steps=3")

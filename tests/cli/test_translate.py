@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner, Result
 from attento import Translator
 from attento.cli import translate as translate_module
 from attento.cli.app import app
+from attento.cli.files import open_output
 from attento.decoding.config import SearchConfig
 from attento.errors import ConfigError, DataError, InputError, RunFolderError
 
@@ -131,6 +134,42 @@ def test_broken_line_is_named_and_no_output_is_left(run: Path, tmp_path: Path) -
 def test_output_that_cannot_be_written_is_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere/out: cannot be written: No such file"):
         invoke(run, "apple", "--output", tmp_path / "nowhere" / "out")
+
+
+def test_output_that_cannot_take_the_translations_is_told_before_the_work(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; name a file"):
+        invoke(run, "apple", "--output", tmp_path)
+    (tmp_path / "text").write_text("apple\n")
+    (tmp_path / "link").symlink_to("text")
+    for output in ("text", "link"):
+        with pytest.raises(InputError, match=rf"{output}: is read from; name another --output"):
+            invoke(run, "--input", tmp_path / "text", "--output", tmp_path / output)
+    assert (tmp_path / "text").read_text() == "apple\n"
+
+
+def test_link_and_device_stay_what_they_are(run: Path, tmp_path: Path, expected: list[str]) -> None:
+    (tmp_path / "link").symlink_to("real")
+    assert invoke(run, LINES[0], "--output", tmp_path / "link").exit_code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == f"{expected[0]}\n"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert invoke(run, LINES[0], "--output", tmp_path / "pipe").exit_code == 0
+        assert os.read(reader, 1000).decode() == f"{expected[0]}\n"
+    finally:
+        os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_closed_stdout_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(InputError, match=r"standard output is closed; name a file with --output"), open_output(None):
+        pass
+
+
+def test_text_that_begins_with_a_dash(run: Path) -> None:
+    assert lines_of(invoke(run, "--", "-x apple")) == [Translator.load(run).translate(["-x apple"])[0].text]
 
 
 def test_missing_run_and_missing_file_are_told(run: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_whole_folder_is_put_in_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, SystemExit, DataError, ValueError])
 def test_nothing_is_left_of_a_half_made_folder(tmp_path: Path, problem: type[BaseException]) -> None:
-    with pytest.raises(problem), partial_folder(tmp_path / "out") as folder:
+    with pytest.raises(problem), partial_folder(tmp_path / "deep/down/out") as folder:
         fill(folder, "half")
         raise problem
     assert list(tmp_path.iterdir()) == []

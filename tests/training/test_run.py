@@ -457,8 +457,8 @@ def test_another_architecture_trains_goes_on_and_translates(
 def test_it_learns_to_say_sentences_backwards(tmp_path: Path, write_recipe: WriteRecipe) -> None:
     recipe = write_recipe(
         tmp_path, train_pairs=2003, dev_pairs=101, model__d_model=32, model__d_ff=64, model__num_heads=4,
-        model__dropout=0.0, training__max_steps=350, training__tokens_per_step=700, training__validate_every=350,
-        training__checkpoint_every=50, training__schedule={"name": "inverse_sqrt", "peak": 0.01, "warmup": 40},
+        model__dropout=0.0, training__max_steps=600, training__tokens_per_step=300, training__validate_every=600,
+        training__checkpoint_every=300, training__schedule={"name": "cosine", "peak": 0.006, "warmup": 40},
     )
     assert run(recipe, tmp_path / "run")[0]
     train_sources = set((tmp_path / "train.source").read_text().splitlines())

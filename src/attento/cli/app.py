@@ -4,6 +4,7 @@ Exit status: 0 done · 1 the work failed (text, files, run folder, training) · 
 130 interrupted. Verbs import what is heavy inside themselves, so that `attento --help` answers at once.
 """
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -54,7 +55,7 @@ def _attento(
 def main() -> NoReturn:
     """Run the command line and leave with its exit status; an `AttentoError` is told without a traceback."""
     try:
-        app()
+        _run()
     except AttentoError as problem:
         say_error(str(problem))
         sys.exit(EXIT_WRONG_USE if isinstance(problem, ConfigError) else EXIT_FAILED)
@@ -63,9 +64,32 @@ def main() -> NoReturn:
             raise
         say_error(str(MissingExtraError(problem.name, EXTRA_OF[problem.name])))
         sys.exit(EXIT_FAILED)
+    except OSError as problem:
+        # What no floor below could name better: most often a full disk behind stdout.
+        place = "standard output" if problem.filename is None else problem.filename
+        say_error(f"{place}: {problem.strerror or problem}")
+        sys.exit(EXIT_FAILED)
     except SystemExit as leaving:
         # Typer swallows Ctrl-C into this status without a word.
         if leaving.code == EXIT_INTERRUPTED:
             say("interrupted")
         raise
     sys.exit(0)
+
+
+def _run() -> None:
+    try:
+        app()
+    finally:
+        if sys.stdout is not None:
+            _flush_stdout()
+
+
+def _flush_stdout() -> None:
+    """Write out what stdout still holds, while an error can be told; what cannot be written is given up."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Python would try again on its way out, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise

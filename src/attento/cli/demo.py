@@ -1,5 +1,6 @@
 """`attento demo`: the whole road in two minutes, on a language that comes with the package."""
 
+import shlex
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -56,9 +57,9 @@ def demo(
 def _write_text(folder: Path) -> "list[Example]":
     from attento.synthetic import split
 
+    folder.mkdir(parents=True, exist_ok=True)
     train, held_out = split(SEED, TRAIN, TEST + VALIDATION, exclude=list(SHOWN))
     parts = {"train": train, "test": held_out[:TEST], "validation": held_out[TEST:]}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, examples in parts.items():
         for language, lines in (("en", [e.english for e in examples]), ("fr", [e.french for e in examples])):
             (folder / f"{name}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
@@ -90,9 +91,10 @@ def _score(translator: "Translator", test: "list[Example]") -> None:
 
 
 def _next_steps(output: Path) -> str:
+    run, text, recipe = (shlex.quote(str(output / name)) for name in ("run", "text", "text/recipe.yaml"))
     return f"""== Now your own text
-   attento translate {output / "run"} "The cat is hungry."
-   attento train {output / "text" / "recipe.yaml"} --data {output / "text"} --output runs/mine --set training.max_steps=2000
+   attento translate {run} "The cat is hungry."
+   attento train {recipe} --data {text} --output runs/mine --set training.max_steps=2000
    # For your corpora, copy that recipe, name your files and languages in it, and run it in the same way:
    attento train my.yaml --data FOLDER-OF-YOUR-TEXT --output runs/my
    attento evaluate runs/my --source test.en --reference test.fr"""

@@ -1,11 +1,13 @@
 """`attento evaluate`: translate a test set and score it against its reference."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from attento.cli.files import open_output, read_text
+from attento.cli.files import open_output, read_text, refuse_overwriting
 from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, change_search
 from attento.errors import InputError
 
@@ -41,23 +43,34 @@ def evaluate(
 
     Each line is translated in one piece, as in validation while training.
     """
+    refuse_overwriting(output, source, reference)
+    sources, references = _read_test_set(source, reference)
+    from attento.evaluation.metrics import corpus_bleu, evaluate_translations
+    from attento.translator import Translator
+
+    translator = Translator.load(run, device=device)
+    search, language = change_search(translator.search, beam_size, length_penalty), translator.target_language
+    # What is wrong with the references or the tokenizer shall show before the long work, not after.
+    corpus_bleu([""] * len(references), references, target_language=language, tokenize=tokenize, lowercase=lowercase)
+
+    with nullcontext() if output is None else open_output(output) as file:
+        translations = translator.translate(sources, search=search, split_sentences=split_sentences)
+        hypotheses = [translation.text for translation in translations]
+        if file is not None:
+            file.writelines(hypothesis + "\n" for hypothesis in hypotheses)
+    report = evaluate_translations(
+        hypotheses, references, target_language=language, tokenize=tokenize, lowercase=lowercase
+    )
+    print(report.to_json() if as_json else report.text)
+
+
+def _read_test_set(source: Path, reference: Path) -> tuple[Sequence[str], Sequence[str]]:
     sources, references = list(read_text(source)), list(read_text(reference))
     if len(sources) != len(references):
         raise InputError(
             f"{source} has {len(sources)} lines and {reference} has {len(references)}: a source and its reference must "
             r'have the same number (lines end at "\n" alone)'
         )
-    from attento.evaluation.metrics import evaluate_translations
-    from attento.translator import Translator
-
-    translator = Translator.load(run, device=device)
-    search = change_search(translator.search, beam_size, length_penalty)
-    translations = translator.translate(sources, search=search, split_sentences=split_sentences)
-    hypotheses = [translation.text for translation in translations]
-    if output is not None:
-        with open_output(output) as file:
-            file.writelines(hypothesis + "\n" for hypothesis in hypotheses)
-    report = evaluate_translations(
-        hypotheses, references, target_language=translator.target_language, tokenize=tokenize, lowercase=lowercase
-    )
-    print(report.to_json() if as_json else report.text)
+    if not sources:
+        raise InputError(f"{source}: is empty; there is nothing to score")
+    return sources, references

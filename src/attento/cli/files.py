@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -37,6 +37,17 @@ def _decode(lines: Iterable[bytes]) -> Iterator[str]:
             ) from None
 
 
+def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
+    """Refuse an output that would take the place of an input.
+
+    Raises:
+        InputError: it would.
+    """
+    for given in inputs:
+        if output is not None and given is not None and output.exists() and given.exists() and output.samefile(given):
+            raise InputError(f"{output}: is read from; name another --output")
+
+
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
     """Open a UTF-8 file that takes its place only when all of it is written, or stdout where none is named.
@@ -45,20 +56,26 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         InputError: the file cannot be written.
     """
     if path is None:
+        if sys.stdout is None:
+            raise InputError("standard output is closed; name a file with --output")
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file")
+    # Through a link the file is replaced, not the link; a device or a pipe cannot be replaced at all.
+    place = path.resolve()
+    replaced = not place.exists() or place.is_file()
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part") if replaced else place
     try:
-        file = beside.open("w", encoding="utf-8", newline="\n")
-    except OSError as problem:
-        raise InputError(f"{path}: cannot be written: {problem.strerror}") from problem
-    try:
-        with file:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
             yield file
-        beside.replace(path)
+        if replaced:
+            beside.replace(place)
     except OSError as problem:
         raise InputError(f"{path}: cannot be written: {problem.strerror}") from problem
     finally:
-        beside.unlink(missing_ok=True)
+        if replaced:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)

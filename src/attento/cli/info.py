@@ -1,5 +1,6 @@
 """`attento info`: what a preset or a trained model is made of."""
 
+import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,7 @@ import typer
 
 from attento.cli.console import say, show_json, show_table
 from attento.cli.options import Json
+from attento.errors import ConfigError
 
 if TYPE_CHECKING:
     from attento.models.base import EncoderDecoder
@@ -46,8 +48,11 @@ def info(
     ] = None,
     list_presets: Annotated[bool, typer.Option("--list", help="Name the presets.")] = False,
     vocab_size: Annotated[
-        int, typer.Option("--vocab-size", min=5, help="For a preset: size of its shared vocabulary.")
-    ] = PAPER_VOCAB_SIZE,
+        int | None,
+        typer.Option(
+            "--vocab-size", min=5, help=f"For a preset: size of its shared vocabulary, {PAPER_VOCAB_SIZE} by default."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show layers, shapes and parameters of a preset or of a trained model."""
@@ -56,7 +61,12 @@ def info(
         return
     if what is None:
         raise typer.BadParameter("name a preset or a run folder, or use --list")
-    described = _describe_run(Path(what)) if Path(what).is_dir() else _describe_preset(what, vocab_size)
+    if Path(what).is_dir():
+        if vocab_size is not None:
+            raise typer.BadParameter("--vocab-size is for presets; a run has its own vocabulary")
+        described = _describe_run(Path(what))
+    else:
+        described = _describe_preset(what, vocab_size or PAPER_VOCAB_SIZE)
     if as_json:
         show_json(asdict(described))
     else:
@@ -73,9 +83,13 @@ def _show_presets(as_json: bool) -> None:
 
 
 def _describe_preset(name: str, vocab_size: int) -> ModelInfo:
-    from attento.models.presets import find_preset
+    from attento.models.presets import PRESETS
 
-    return _describe(name, find_preset(name).model, vocab_size, vocab_size)
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        mend = f"did you mean `{near[0]}`?" if near else "`attento info --list` names the presets"
+        raise ConfigError(f"{name}: is neither a run folder nor a preset; {mend}")
+    return _describe(name, PRESETS[name].model, vocab_size, vocab_size)
 
 
 def _describe_run(path: Path) -> ModelInfo:

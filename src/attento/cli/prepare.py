@@ -13,6 +13,7 @@ from attento.errors import ConfigError
 if TYPE_CHECKING:
     from attento.data.config import DataConfig
 
+VOCAB_SIZE = 8000
 _OWN_FILES = "Your own files"
 
 
@@ -49,8 +50,13 @@ def prepare(
         Path | None, typer.Option("--validation-target", help="Its translation.", rich_help_panel=_OWN_FILES)
     ] = None,
     vocab_size: Annotated[
-        int, typer.Option("--vocab-size", help="Pieces in the shared vocabulary.", rich_help_panel=_OWN_FILES)
-    ] = 8000,
+        int | None,
+        typer.Option(
+            "--vocab-size",
+            help=f"Pieces in the shared vocabulary, {VOCAB_SIZE} by default.",
+            rich_help_panel=_OWN_FILES,
+        ),
+    ] = None,
 ) -> None:
     """Clean, tokenize and store parallel text for training, and report on it.
 
@@ -66,10 +72,12 @@ def prepare(
     }
     if recipe is not None and any(value is not None for value in own.values()):
         raise typer.BadParameter("give either a recipe or your own files, not both")
+    if recipe is not None and vocab_size is not None:
+        raise typer.BadParameter("with a recipe, use --set data.tokenizer.vocab_size=N instead of --vocab-size")
     if recipe is not None:
         config, root = _from_recipe(recipe, overrides or []), data
     else:
-        config, root = _from_files(own, vocab_size, overrides or []), Path.cwd()
+        config, root = _from_files(own, vocab_size or VOCAB_SIZE, overrides or []), Path.cwd()
     _run(config, root, output, workers or count_cores())
 
 

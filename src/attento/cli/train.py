@@ -1,5 +1,6 @@
 """`attento train`: run a recipe, or go on with a run that was cut off."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,4 +35,4 @@ def train(
 
     if not run_training(load_recipe(recipe, data, overrides or [], prepared), output, say):
         raise typer.Exit(EXIT_INTERRUPTED)
-    say(f'translate with it: attento translate {output} "your text"')
+    say(f'translate with it: attento translate {shlex.quote(str(output))} "your text"')

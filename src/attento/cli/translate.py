@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attento.cli.console import say
-from attento.cli.files import open_output, read_text
+from attento.cli.files import open_output, read_text, refuse_overwriting
 from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, change_search
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ CHUNK_LINES = 1024
 
 def translate(
     run: Run,
-    text: Annotated[list[str] | None, typer.Argument(help="Texts to translate; stdin when none is given.")] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts to translate, after -- where one begins with a dash; stdin if none."),
+    ] = None,
     input: Annotated[
         Path | None, typer.Option("--input", "-i", metavar="FILE", help="Translate each line of this file.")
     ] = None,
@@ -48,6 +51,7 @@ def translate(
     """
     if text and input:
         raise typer.BadParameter("give either texts or --input FILE, not both")
+    refuse_overwriting(output, input)
     lines = iter(text) if text else read_text(input)
     from attento.translator import Translator
 

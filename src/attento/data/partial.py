@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attento.data.prepared import RECORD_FILE
@@ -32,13 +32,14 @@ def refuse_foreign_folder(output: Path) -> None:
 
 @contextmanager
 def partial_folder(output: Path) -> Iterator[Path]:
-    """Give a folder beside `output` to work in, and remove it if it is still there at the end.
+    """Give a folder beside `output` to work in; remove it, and parents made for it, if they are left empty at the end.
 
     Raises:
         DataError: something cannot be written there, for example because the disk is full.
     """
     prefix = f".{output.name}.partial-{socket.gethostname()}-"
     folder = output.parent / f"{prefix}{os.getpid()}"
+    new_parents = [parent for parent in output.parents if not parent.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         _remove_orphans(output.parent, prefix)
@@ -50,6 +51,9 @@ def partial_folder(output: Path) -> Iterator[Path]:
         ) from problem
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # the first that holds something else ends it
+            for parent in new_parents:
+                parent.rmdir()
 
 
 def put_in_place(folder: Path, output: Path) -> None:

@@ -1,0 +1,203 @@
+"""The README and the guide: commands parse, links lead somewhere, examples run, the tables of settings are true."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+import yaml
+from pydantic_core import PydanticUndefined
+
+from attento.cli.app import app
+from attento.config import Settings
+from attento.data.config import CorpusConfig
+from attento.training.config import RecipeConfig
+from attento.training.run import load_recipe, train
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/guide.md", "CONTRIBUTING.md")
+COMMANDS = typer.main.get_command(app)
+
+_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`(attento [^`]+)`")
+_LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+
+
+def page(name: str) -> str:
+    return (PROJECT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return [text for kind, text in _BLOCK.findall(page(name)) if kind == language]
+
+
+def shell_lines() -> Iterator[tuple[str, str]]:
+    for name in PAGES:
+        for block in blocks(name, ""):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.strip():
+                    yield name, line.strip()
+
+
+def commands_in_blocks() -> list[tuple[str, str]]:
+    return [(name, line) for name, line in shell_lines() if line.split()[0] == "attento"]
+
+
+def commands_in_text() -> list[tuple[str, str]]:
+    return [(name, line) for name in PAGES for line in _INLINE.findall(_BLOCK.sub("", page(name)))]
+
+
+def verb_of(words: list[str]) -> Any:
+    assert words[0] == "attento"
+    assert words[1] in COMMANDS.commands, f"there is no verb {words[1]}"
+    return COMMANDS.commands[words[1]]
+
+
+@pytest.mark.parametrize(("name", "line"), commands_in_blocks())
+def test_commands_are_complete_and_right(name: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    # Parsed and checked as if typed, and not run.
+    verb_of(words).make_context(words[1], words[2:])
+
+
+@pytest.mark.parametrize(("name", "line"), commands_in_text())
+def test_commands_that_are_mentioned_have_verbs_and_flags_that_exist(name: str, line: str) -> None:
+    words = shlex.split(line)
+    if words[1] == "--help":
+        return
+    verb = verb_of(words)
+    context = verb.make_context(words[1], [], resilient_parsing=True)
+    context.resilient_parsing = False
+    verb.make_parser(context).parse_args(words[2:])
+
+
+def test_there_are_commands_to_check() -> None:
+    verbs = {shlex.split(line, comments=True)[1] for _, line in commands_in_blocks() + commands_in_text()}
+    assert verbs == set(COMMANDS.commands)
+
+
+@pytest.mark.parametrize(("name", "line"), [each for each in shell_lines() if each[1].startswith(("make ", "python "))])
+def test_other_commands_name_what_is_there(name: str, line: str) -> None:
+    program, what, *_ = shlex.split(line, comments=True)
+    if program == "make":
+        assert re.search(rf"^{re.escape(what)}:", page("Makefile"), re.MULTILINE)
+    else:
+        assert (PROJECT / what).is_file()
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        (name, target)
+        for name in (*PAGES, "CHANGELOG.md")
+        for target in _LINK.findall(_BLOCK.sub("", page(name)))
+        if not target.startswith(("http://", "https://"))
+    ],
+)
+def test_links_lead_somewhere(name: str, target: str) -> None:
+    path, _, anchor = target.partition("#")
+    file = (PROJECT / name).parent / path if path else PROJECT / name
+    assert file.is_file()
+    if anchor:
+        assert anchor in anchors(file.read_text(encoding="utf-8"))
+
+
+def minimal_recipe() -> dict[str, Any]:
+    (block,) = blocks("README.md", "yaml")
+    return dict(yaml.safe_load(block))
+
+
+def test_the_least_recipe_is_one_and_its_preset_is_the_paper_base_model() -> None:
+    settings = RecipeConfig.model_validate(minimal_recipe())
+    assert (settings.model.d_model, settings.model.d_ff, settings.model.encoder_layers) == (512, 2048, 6)
+    assert settings.training.max_steps == minimal_recipe()["training"]["max_steps"]
+
+
+def _merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = tree | changes
+    for key in tree.keys() & changes.keys():
+        if isinstance(tree[key], dict) and isinstance(changes[key], dict):
+            merged[key] = _merged(tree[key], changes[key])
+    return merged
+
+
+@pytest.mark.parametrize("block", blocks("docs/guide.md", "yaml"))
+def test_parts_of_recipes_in_the_guide_are_right(block: str) -> None:
+    RecipeConfig.model_validate(_merged(minimal_recipe(), yaml.safe_load(block)))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder made by the README's least recipe, in small."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "my.yaml").write_text(blocks("README.md", "yaml")[0], encoding="utf-8")
+    lines = [f"{animal} {number}" for animal in ("Wolf", "Zebra", "Otter", "Panda") for number in range(11)]
+    for name in ("train", "val"):
+        for language, article in (("en", "the"), ("de", "das")):
+            text = "".join(f"{article} {line}\n" for line in lines[: None if name == "train" else 7])
+            (folder / f"{name}.{language}").write_text(text, encoding="utf-8")
+    small = {
+        "data.tokenizer.vocab_size": 307,
+        "model.encoder_layers": 1,
+        "model.decoder_layers": 1,
+        "model.d_model": 12,
+        "model.d_ff": 17,
+        "model.num_heads": 3,
+        "search.max_extra_length": 3,
+        "training.max_steps": 2,
+        "training.tokens_per_step": 211,
+    }
+    recipe = load_recipe(folder / "my.yaml", folder, [f"{name}={value}" for name, value in small.items()])
+    assert train(recipe, folder / "run", say=[].append)
+    return folder / "run"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+def test_python_examples_run(name: str, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks(name, "python")
+    assert example.count('"runs/demo/run"') == 1
+    # Warnings are errors here as everywhere.
+    exec(compile(example.replace('"runs/demo/run"', repr(str(trained))), name, "exec"), {})
+    assert capsys.readouterr().out
+
+
+def settings_of(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting as the guide names it, with its default; `PydanticUndefined` where there is none."""
+    for name, field in kind.model_fields.items():
+        inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
+        groups = [each for each in inner if issubclass(each, Settings) and each is not CorpusConfig]
+        if groups:
+            for group in groups:
+                yield from settings_of(group, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.get_default()
+
+
+def test_the_guide_has_every_setting_with_its_default_and_no_other() -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \| .+ \|$", page("docs/guide.md"), re.MULTILINE)
+    told = dict(rows)
+    assert len(rows) == len(told)
+    expected = dict(settings_of(RecipeConfig)) | dict(settings_of(CorpusConfig))
+    assert told.keys() == expected.keys()
+    for name, default in expected.items():
+        if default is PydanticUndefined:
+            assert told[name] == "required", name
+        elif isinstance(default, float):
+            assert float(told[name].strip("`")) == default, name
+        else:
+            assert told[name] == f"`{yaml.safe_dump(default).splitlines()[0]}`", name
+
+
+def test_the_guide_tells_every_flag_of_a_translation() -> None:
+    from attento.translator import Flag
+
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \|$", page("docs/guide.md").partition("**Flags**")[2], re.MULTILINE)
+    assert rows[: len(Flag)] == [flag.value for flag in Flag]
