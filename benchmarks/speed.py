@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py --data DATA --run runs/multi30k-de-en
 
-Training: Multi30k English-German, joint vocabulary of 8,000, 7,034-token steps (source + target, no padding), dropout on,
-every shape and precision in turn, round after round; median, least and most of all timed steps.
+Training: Multi30k English-German, joint vocabulary of 8,000, 7,034-token steps (source + target, no padding), dropout
+on, every shape and precision in turn, round after round; median, least and most of all timed steps.
 Translating: the test set of the run's recipe, in one call, as `attento evaluate` does it.
 """
 
@@ -79,7 +79,7 @@ def measure_training(corpus: PreparedCorpus, folder: Path, rounds: int, steps: i
             for step in range(steps + 1):
                 _, batch = next(streams[key])
                 started = time.perf_counter()
-                trainer.train_step(batch, print)
+                trainer.step(batch, print)
                 seconds = time.perf_counter() - started
                 # The first step of a round finds cold caches.
                 if step:

@@ -328,15 +328,25 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     tokenizer = train_tokenizer(
-        SENTENCES * 20, model="bpe", vocab_size=307, byte_fallback=True, character_coverage=1.0,
+        SENTENCES * 20,
+        model="bpe",
+        vocab_size=307,
+        byte_fallback=True,
+        character_coverage=1.0,
         normalization="nmt_nfkc",
     )
     TokenizerPair(tokenizer, tokenizer).save(folder.path)
     corpus = CorpusConfig(source="train.en", target="train.fr")
     data = DataConfig(source_language="en", target_language="fr", train=(corpus,), validation=corpus)
     model = TransformerConfig(
-        encoder_layers=1, decoder_layers=1, d_model=14, d_ff=11, num_heads=2, positions="learned",
-        max_positions=MAX_POSITIONS, tied_embeddings="none",
+        encoder_layers=1,
+        decoder_layers=1,
+        d_model=14,
+        d_ff=11,
+        num_heads=2,
+        positions="learned",
+        max_positions=MAX_POSITIONS,
+        tied_embeddings="none",
     )
     sections = {"data": data, "model": model, "search": SearchConfig(beam_size=3, max_extra_length=5)}
     config = "".join(f"{name}: {section.model_dump_json()}\n" for name, section in sections.items())

@@ -146,6 +146,8 @@ def _explain(kind: type[Settings], error: Any) -> str:
         message = f"must hold settings (known: {', '.join(known)})"
     elif error["type"] == "tuple_type":
         message = "must be a list"
+    elif error["type"] == "too_short":
+        message = f"must hold {error['ctx']['min_length']} or more"
     elif error["type"] == "string_type" and isinstance(given, bool | int | float):
         message = "must be text; put it in quotes if that is what is meant"
     if not path:

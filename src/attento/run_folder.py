@@ -54,7 +54,9 @@ class RunFolder:
             RunFolderError: the folder does not exist or holds no trained model.
         """
         if not self.path.is_dir():
-            raise RunFolderError(f"{self.path}: no such run folder; `attento train RECIPE --output {self.path}` makes one")
+            raise RunFolderError(
+                f"{self.path}: no such run folder; `attento train RECIPE --output {self.path}` makes one"
+            )
         missing = [file.name for file in (self.config, self.weights) if not file.is_file()]
         if missing:
             raise RunFolderError(

@@ -60,10 +60,12 @@ def same(first: Batch, second: Batch) -> bool:
 
 
 def test_make_batch_by_hand() -> None:
-    batch = make_batch([
-        (np.array([7, 8, 9], np.int32), np.array([5], np.int32)),
-        (np.array([4], np.int32), np.array([6, 7], np.int32)),
-    ])
+    batch = make_batch(
+        [
+            (np.array([7, 8, 9], np.int32), np.array([5], np.int32)),
+            (np.array([4], np.int32), np.array([6, 7], np.int32)),
+        ]
+    )
     assert batch.source.tolist() == [[7, 8, 9, 3], [4, 3, 0, 0]]
     assert batch.source_mask.tolist() == [[True] * 4, [True, True, False, False]]
     assert batch.target_input.tolist() == [[2, 5, 0], [2, 6, 7]]
@@ -92,7 +94,7 @@ def test_split_equals_batching_the_rows_apart(parts: int) -> None:
     sizes = [len(piece.source) for piece in pieces]
     assert sum(sizes) == 7 and len(pieces) == min(parts, 7) and max(sizes) - min(sizes) <= 1
     for piece, stop in zip(pieces, np.cumsum(sizes), strict=True):
-        expected = make_batch(pairs[stop - len(piece.source):stop])
+        expected = make_batch(pairs[stop - len(piece.source) : stop])
         for name, value in vars(expected).items():
             assert torch.equal(torch.as_tensor(getattr(piece, name)), torch.as_tensor(value)), name
 
@@ -100,7 +102,10 @@ def test_split_equals_batching_the_rows_apart(parts: int) -> None:
 @settings(max_examples=30, deadline=None)
 @given(
     lengths=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=60),
-    budget=st.integers(1, 150), pool_size=st.integers(1, 70), seed=st.integers(0, 2**40), epoch=st.integers(0, 9),
+    budget=st.integers(1, 150),
+    pool_size=st.integers(1, 70),
+    seed=st.integers(0, 2**40),
+    epoch=st.integers(0, 9),
 )
 def test_every_pair_once_and_no_budget_broken(
     lengths: list[tuple[int, int]], budget: int, pool_size: int, seed: int, epoch: int
@@ -142,7 +147,7 @@ def test_going_on_from_each_position_gives_the_same_batches() -> None:
     assert straight[-1][0].epoch >= 2
     for number, (position, _) in enumerate(straight[:-3]):
         again = list(islice(batches.from_position(position.epoch, position.index), 3))
-        expected = straight[number + 1:number + 4]
+        expected = straight[number + 1 : number + 4]
         assert [after for after, _ in again] == [after for after, _ in expected]
         assert all(same(one, other) for (_, one), (_, other) in zip(again, expected, strict=True))
 
@@ -150,7 +155,9 @@ def test_going_on_from_each_position_gives_the_same_batches() -> None:
 def test_position_after_the_last_batch_is_the_next_epoch() -> None:
     batches = TokenBatches(FakePairs([4, 4], [4, 4]), 10, seed=0)
     assert [position for position, _ in islice(batches.from_position(), 3)] == [
-        Position(0, 1), Position(1, 0), Position(1, 1)
+        Position(0, 1),
+        Position(1, 0),
+        Position(1, 1),
     ]
     assert next(batches.from_position(0, 2))[0] == Position(1, 1)
 
@@ -172,11 +179,14 @@ def test_weights_pass_and_sample_corpora() -> None:
     assert counts[0] != counts[1]
 
 
-@pytest.mark.parametrize(("weights", "message"), [
-    ([1.0], "got 1 for 2 corpora"),
-    ([1.0, -0.5], "but got -0.5"),
-    ([1.0, float("nan")], "but got nan"),
-])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "got 1 for 2 corpora"),
+        ([1.0, -0.5], "but got -0.5"),
+        ([1.0, float("nan")], "but got nan"),
+    ],
+)
 def test_wrong_weights_are_refused(weights: list[float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TokenBatches(FakePairs([3, 3], [3, 3], [0, 1]), 80, seed=9, weights=weights)

@@ -14,8 +14,12 @@ BOS, EOS = 2, 3
 
 def search(model, sentences, caps, **options):
     return beam_search(
-        model.step, model.start(sentences), bos_id=BOS, eos_id=EOS,
-        max_lengths=torch.tensor(caps, dtype=torch.long), **options,
+        model.step,
+        model.start(sentences),
+        bos_id=BOS,
+        eos_id=EOS,
+        max_lengths=torch.tensor(caps, dtype=torch.long),
+        **options,
     )
 
 
@@ -31,7 +35,8 @@ def reference(model, sentence, cap, beam_size, alpha):
         allowed = [EOS] if length == cap else range(model.vocab_size)
         extended = [
             (total + model.log_prob(sentence, pieces, token), pieces, token)
-            for total, pieces in live for token in allowed
+            for total, pieces in live
+            for token in allowed
         ]
         extended.sort(key=lambda item: -item[0])
         live = []
@@ -83,8 +88,12 @@ def test_beam_of_one_is_greedy_search(table_model, seed, alpha):
     model = table_model(vocab_size=11, seed=seed)
     caps = [13, 0, 5, 17, 2]
     greedy = greedy_search(
-        model.step, model.start(range(5)), bos_id=BOS, eos_id=EOS,
-        max_lengths=torch.tensor(caps), length_penalty=alpha,
+        model.step,
+        model.start(range(5)),
+        bos_id=BOS,
+        eos_id=EOS,
+        max_lengths=torch.tensor(caps),
+        length_penalty=alpha,
     )
     beam = search(model, range(5), caps, beam_size=1, length_penalty=alpha)
     assert [[(h.ids, h.log_probability, h.finished) for h in hypotheses] for hypotheses in beam] == [
@@ -203,12 +212,15 @@ def test_no_sentences_no_hypotheses(table_model):
     assert search(table_model(vocab_size=5, seed=0), [], [], beam_size=3) == []
 
 
-@pytest.mark.parametrize("options, named", [
-    ({"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
-    ({"beam_size": 3, "n_best": 0}, "n_best=0"),
-    ({"beam_size": 3, "length_penalty": -0.5}, "length_penalty.*-0.5"),
-    ({"beam_size": 3, "length_penalty": math.nan}, "length_penalty.*nan"),
-])
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        ({"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
+        ({"beam_size": 3, "n_best": 0}, "n_best=0"),
+        ({"beam_size": 3, "length_penalty": -0.5}, "length_penalty.*-0.5"),
+        ({"beam_size": 3, "length_penalty": math.nan}, "length_penalty.*nan"),
+    ],
+)
 def test_settings_that_cannot_be_honoured_are_refused(table_model, options, named):
     with pytest.raises(ConfigError, match=named):
         search(table_model(vocab_size=5, seed=0), [0], [3], **options)

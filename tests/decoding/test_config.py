@@ -9,20 +9,26 @@ from attento.errors import ConfigError
 
 def test_defaults_are_the_papers():
     assert SearchConfig().model_dump() == {
-        "beam_size": 4, "length_penalty": 0.6, "max_extra_length": 50, "n_best": 1,
+        "beam_size": 4,
+        "length_penalty": 0.6,
+        "max_extra_length": 50,
+        "n_best": 1,
     }
 
 
-@pytest.mark.parametrize("tree, named", [
-    ({"beam_size": 0}, "beam_size"),
-    ({"length_penalty": -0.1}, "length_penalty"),
-    ({"length_penalty": float("nan")}, "length_penalty"),
-    ({"length_penalty": float("inf")}, "length_penalty"),
-    ({"max_extra_length": -1}, "max_extra_length"),
-    ({"n_best": 0}, "n_best"),
-    ({"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
-    ({"beamsize": 3}, "did you mean `beam_size`"),
-])
+@pytest.mark.parametrize(
+    "tree, named",
+    [
+        ({"beam_size": 0}, "beam_size"),
+        ({"length_penalty": -0.1}, "length_penalty"),
+        ({"length_penalty": float("nan")}, "length_penalty"),
+        ({"length_penalty": float("inf")}, "length_penalty"),
+        ({"max_extra_length": -1}, "max_extra_length"),
+        ({"n_best": 0}, "n_best"),
+        ({"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
+        ({"beamsize": 3}, "did you mean `beam_size`"),
+    ],
+)
 def test_wrong_settings_are_refused_by_name(tree, named):
     with pytest.raises(ConfigError, match=named):
         check_settings(SearchConfig, tree, origin="recipe.yaml")

@@ -10,8 +10,12 @@ BOS, EOS = 2, 3
 
 def search(model, sentences, caps, **options):
     return greedy_search(
-        model.step, model.start(sentences), bos_id=BOS, eos_id=EOS,
-        max_lengths=torch.tensor(caps, dtype=torch.long), **options,
+        model.step,
+        model.start(sentences),
+        bos_id=BOS,
+        eos_id=EOS,
+        max_lengths=torch.tensor(caps, dtype=torch.long),
+        **options,
     )
 
 

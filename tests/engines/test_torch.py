@@ -180,17 +180,19 @@ def real_engine(max_batch_tokens):
 
 
 ENGINES = SimpleNamespace(alone=real_engine(1), few=real_engine(41), all=real_engine(4096))
-sources_in_two_orders = (
-    st.lists(st.lists(st.integers(4, VOCAB_SIZE - 1), max_size=11), min_size=2, max_size=7)
-    .flatmap(lambda sources: st.tuples(st.just(sources), st.permutations(range(len(sources)))))
+sources_in_two_orders = st.lists(st.lists(st.integers(4, VOCAB_SIZE - 1), max_size=11), min_size=2, max_size=7).flatmap(
+    lambda sources: st.tuples(st.just(sources), st.permutations(range(len(sources))))
 )
 
 
-@pytest.mark.parametrize("search", [
-    SearchConfig(beam_size=1, max_extra_length=5),
-    SearchConfig(beam_size=3, n_best=2, max_extra_length=5),
-    SearchConfig(beam_size=5, n_best=1, length_penalty=0.0, max_extra_length=5),
-])
+@pytest.mark.parametrize(
+    "search",
+    [
+        SearchConfig(beam_size=1, max_extra_length=5),
+        SearchConfig(beam_size=3, n_best=2, max_extra_length=5),
+        SearchConfig(beam_size=5, n_best=1, length_penalty=0.0, max_extra_length=5),
+    ],
+)
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(drawn=sources_in_two_orders)
 def test_translations_are_the_same_alone_in_any_batch_and_in_any_order(search, drawn):

@@ -22,7 +22,11 @@ SOURCES = [[7], [], [11, 13, 17, 5]]
 def tokenizers():
     def learn(lines, vocab_size):
         return train_tokenizer(
-            lines, model="unigram", vocab_size=vocab_size, byte_fallback=False, character_coverage=1.0,
+            lines,
+            model="unigram",
+            vocab_size=vocab_size,
+            byte_fallback=False,
+            character_coverage=1.0,
             normalization="identity",
         )
 

@@ -80,18 +80,24 @@ def test_sentences_come_apart_at_the_bars(marked: str) -> None:
 
 def test_white_space_and_empty_lines_are_kept_in_separators() -> None:
     assert split_sentences(" \tOne.  Two. \r\n\n  three\u2028four\n") == [
-        Segment("", " \t"), Segment("One.", "  "), Segment("Two.", " \r\n\n  "), Segment("three\u2028four", "\n"),
+        Segment("", " \t"),
+        Segment("One.", "  "),
+        Segment("Two.", " \r\n\n  "),
+        Segment("three\u2028four", "\n"),
     ]
 
 
-@pytest.mark.parametrize(("text", "segments"), [
-    ("", []),
-    (" \n ", [Segment("", " \n ")]),
-    ("a", [Segment("a", "")]),
-    ("...", [Segment("...", "")]),
-    ("a\nb", [Segment("a", "\n"), Segment("b", "")]),
-    ("a\x85b\x0cc\rd", [Segment("a\x85b\x0cc\rd", "")]),
-])
+@pytest.mark.parametrize(
+    ("text", "segments"),
+    [
+        ("", []),
+        (" \n ", [Segment("", " \n ")]),
+        ("a", [Segment("a", "")]),
+        ("...", [Segment("...", "")]),
+        ("a\nb", [Segment("a", "\n"), Segment("b", "")]),
+        ("a\x85b\x0cc\rd", [Segment("a\x85b\x0cc\rd", "")]),
+    ],
+)
 def test_edges(text: str, segments: list[Segment]) -> None:
     assert split_sentences(text) == segments
 
@@ -130,15 +136,18 @@ def test_long_text_is_cut_to_characters_when_nothing_fits(text: str, limit: int)
     assert split_long(text, lambda part: False) == (list(text) or [""])
 
 
-@pytest.mark.parametrize(("text", "limit", "parts"), [
-    ("one two; three, four", 12, ["one two; ", "three, four"]),
-    ("one two three, four five", 15, ["one two three, ", "four five"]),
-    ("one two three four", 10, ["one two ", "three four"]),
-    ("我们走吧，他们来了", 6, ["我们走吧，", "他们来了"]),
-    ("a, bcdefghijklm nopqrs", 16, ["a, bcdefghijklm ", "nopqrs"]),
-    ("aaaabbbb", 4, ["aaaa", "bbbb"]),
-    ("aae\u0301e\u0301", 4, ["aae\u0301", "e\u0301"]),
-    ("short", 5, ["short"]),
-])
+@pytest.mark.parametrize(
+    ("text", "limit", "parts"),
+    [
+        ("one two; three, four", 12, ["one two; ", "three, four"]),
+        ("one two three, four five", 15, ["one two three, ", "four five"]),
+        ("one two three four", 10, ["one two ", "three four"]),
+        ("我们走吧，他们来了", 6, ["我们走吧，", "他们来了"]),
+        ("a, bcdefghijklm nopqrs", 16, ["a, bcdefghijklm ", "nopqrs"]),
+        ("aaaabbbb", 4, ["aaaa", "bbbb"]),
+        ("aae\u0301e\u0301", 4, ["aae\u0301", "e\u0301"]),
+        ("short", 5, ["short"]),
+    ],
+)
 def test_long_text_is_cut_where_it_reads_best(text: str, limit: int, parts: list[str]) -> None:
     assert split_long(text, lambda part: len(part) <= limit) == parts

@@ -155,8 +155,15 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         **settings: Any,
     ) -> Bench:
         config = TrainingConfig.model_validate(
-            {"device": "cpu", "precision": "fp32", "tokens_per_step": 61, "max_steps": 7, "checkpoint_every": 3,
-             "schedule": {"name": "inverse_sqrt", "peak": 0.01, "warmup": 3}} | settings
+            {
+                "device": "cpu",
+                "precision": "fp32",
+                "tokens_per_step": 61,
+                "max_steps": 7,
+                "checkpoint_every": 3,
+                "schedule": {"name": "inverse_sqrt", "peak": 0.01, "warmup": 3},
+            }
+            | settings
         )
         torch.manual_seed(config.seed)
         shape = TransformerConfig(encoder_layers=1, decoder_layers=1, d_model=16, d_ff=19, num_heads=2, dropout=dropout)

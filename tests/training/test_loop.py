@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from attento.errors import RunFolderError, TrainingError
-from attento.training.interrupt import StopRequest
 from attento.training.loop import Meter, Trainer, is_out_of_memory
 from attento.training.validation import ValidationResult
 
@@ -182,15 +181,6 @@ def test_a_polite_stop_saves_and_the_end_is_the_same(
     assert_same(again.weights(), whole.weights())
 
 
-def test_a_second_ctrl_c_leaves_at_once() -> None:
-    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested
-        os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("the second one was swallowed")
-
-
 def test_a_broken_newest_checkpoint_costs_only_time(bench: MakeBench) -> None:
     whole = bench("whole", max_steps=9)
     whole.run()
@@ -340,7 +330,10 @@ def results(metric: str, scores: list[float]) -> list[ValidationResult]:
 def test_patience_counts_validations_since_the_best(bench: MakeBench, metric: str) -> None:
     case = bench(
         results=results(metric, [10.0, 12.0, 11.0, 12.0, 13.0, 12.9, 13.0, 12.0, 11.0]),
-        max_steps=40, validate_every=2, checkpoint_every=7, validation={"metric": metric, "patience": 3},
+        max_steps=40,
+        validate_every=2,
+        checkpoint_every=7,
+        validation={"metric": metric, "patience": 3},
     )
     taken = {}
     validate = case.trainer._validate

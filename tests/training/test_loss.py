@@ -123,7 +123,12 @@ def test_chunks_give_the_gradient_of_the_whole(chunk_tokens: int) -> None:
     features.retain_grad()
     # What stands in the padding must not matter.
     loss = backward_in_chunks(
-        features, model.project, targets.where(mask, 1_000_000), mask, smoothing=0.1, scale=1 / 14,
+        features,
+        model.project,
+        targets.where(mask, 1_000_000),
+        mask,
+        smoothing=0.1,
+        scale=1 / 14,
         chunk_tokens=chunk_tokens,
     )
     # Ours goes through float32.
@@ -141,9 +146,7 @@ def test_gradients_are_added_to_those_that_are_there() -> None:
     mask = torch.ones(2, 3, dtype=torch.bool)
     gradients = []
     for _ in range(2):
-        backward_in_chunks(
-            model.features(ids), model.project, targets, mask, smoothing=0.1, scale=1.0, chunk_tokens=4
-        )
+        backward_in_chunks(model.features(ids), model.project, targets, mask, smoothing=0.1, scale=1.0, chunk_tokens=4)
         assert model.matrix.grad is not None
         gradients.append(model.matrix.grad.clone())
     torch.testing.assert_close(gradients[1], 2 * gradients[0])

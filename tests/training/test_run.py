@@ -8,30 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from jaxtyping import Float, Int
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from attento.data.prepare import prepare
-from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError, RunFolderError, TrainingError
-from attento.models.base import EncoderDecoder, Memory
+from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
-from attento.text.tokenizer import TokenizerPair
 from attento.training import run as run_module
 from attento.training.averaging import average_weights
 from attento.training.loop import Trainer
 from attento.training.run import load_recipe, train
 from attento.training.validation import ValidationResult, Validator
-from attento.translator import Translator
 
 WriteRecipe = Callable[..., Path]
 TIMES = ("train/source_tokens_per_second", "train/target_tokens_per_second")
@@ -42,13 +37,13 @@ import sys, time
 from attento.cli.app import main
 from attento.training.loop import Trainer
 
-step = Trainer._step
+step = Trainer.step
 
 def slow_step(*arguments):
     time.sleep(0.02)
     step(*arguments)
 
-Trainer._step = slow_step
+Trainer.step = slow_step
 sys.argv = ["attento", *sys.argv[1:]]
 main()
 """
@@ -113,7 +108,10 @@ def start(recipe: Path, tmp_path: Path) -> Iterator[Callable[[Path], subprocess.
         source = str(Path(run_module.__file__).parents[2])
         arguments = ["train", str(recipe), "--data", str(recipe.parent), "--output", str(output)]
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, "-c", CHILD, *arguments],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": source},
         )
         children.append(child)
@@ -202,19 +200,32 @@ def test_more_steps_take_a_finished_run_further(recipe: Path, copy: Path, tmp_pa
 def test_what_is_in_the_folder(recipe: Path, whole: Path) -> None:
     names = {path.name for path in whole.iterdir()}
     assert names == {
-        "README.md", "checkpoints", "config.yaml", "metrics.jsonl", "model.safetensors", "prepared", "tensorboard",
+        "README.md",
+        "checkpoints",
+        "config.yaml",
+        "metrics.jsonl",
+        "model.safetensors",
+        "prepared",
+        "tensorboard",
         "tokenizer.model",
     }
-    steps = {name: [record["step"] for record in records(whole) if name in record] for name in (
-        "train/loss", "validation/loss", "final/loss",
-    )}
+    steps = {
+        name: [record["step"] for record in records(whole) if name in record]
+        for name in (
+            "train/loss",
+            "validation/loss",
+            "final/loss",
+        )
+    }
     assert steps == {
         "train/loss": [5, 10, 15, 20, 25, 30, 35, 40, 42],
         "validation/loss": [6, 12, 18, 24, 30, 36, 42],
         "final/loss": [42],
     }
     assert [path.name for path in sorted((whole / "checkpoints").glob("step-*"))] == [
-        "step-00000036", "step-00000040", "step-00000042",
+        "step-00000036",
+        "step-00000040",
+        "step-00000042",
     ]
     saved = load_recipe(whole / "config.yaml", recipe.parent).config
     assert saved == load_recipe(recipe, recipe.parent).config
@@ -234,7 +245,8 @@ def finish_with(
 
     def judge(self: Validator, model: EncoderDecoder, device: torch.device) -> ValidationResult:
         name = next(
-            name for name, weights in models.items()
+            name
+            for name, weights in models.items()
             if all(torch.equal(tensor, weights[key]) for key, tensor in model.state_dict().items())
         )
         return ValidationResult(losses[name], None)
@@ -343,7 +355,7 @@ def test_before_the_first_checkpoint_a_run_begins_anew_with_any_settings(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", die)
+        patch.setattr(Trainer, "step", die)
         with pytest.raises(KeyboardInterrupt):
             run(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "config.yaml").is_file()
@@ -394,77 +406,3 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(
         with pytest.raises(TrainingError, match="No space left"):
             run(recipe, tmp_path / "run", "training.max_steps=4")
     assert run(recipe, tmp_path / "run", "training.max_steps=4")[0]
-
-
-@dataclass(frozen=True)
-class BagState:
-    """All that this decoder remembers: the mean of the source."""
-
-    mean: Float[Tensor, "N D"]
-
-    def select(self, indices: Int[Tensor, " N"]) -> "BagState":
-        return replace(self, mean=self.mean[indices])
-
-
-class Bag(EncoderDecoder):
-    """A model as unlike a Transformer as can be: the mean of the source and the last token predict the next."""
-
-    def __init__(self, source_vocab_size: int, target_vocab_size: int) -> None:
-        super().__init__()
-        self.d_model = 13
-        self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
-        self.max_source_length, self.max_target_length = 19, 17
-        self.source = nn.Embedding(source_vocab_size, 13)
-        self.target = nn.Embedding(target_vocab_size, 13)
-        self.output = nn.Linear(13, target_vocab_size)
-
-    def encode(self, source: Tensor, source_mask: Tensor) -> Memory:
-        return Memory(self.source(source), source_mask)
-
-    def start(self, memory: Memory) -> BagState:
-        real = memory.mask[:, :, None]
-        return BagState((memory.hidden * real).sum(dim=1) / real.sum(dim=1))
-
-    def features(self, target: Tensor, state: BagState) -> tuple[Tensor, BagState]:
-        return torch.tanh(state.mean[:, None] + self.target(target)), state
-
-    def project(self, features: Tensor) -> Tensor:
-        return self.output(features)
-
-
-def test_another_architecture_trains_goes_on_and_translates(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run_module, "build_model", lambda config, source, target: Bag(source, target))
-    settings = ("training.validation={metric: bleu, tokenize: none}", "training.schedule.peak=0.05")
-    assert run(recipe, tmp_path / "whole", *settings, "training.max_steps=13")[0]
-    assert run(recipe, tmp_path / "cut", *settings, "training.max_steps=8")[0]
-    assert run(recipe, tmp_path / "cut", *settings, "training.max_steps=13")[0]
-    weights = "checkpoints/step-00000013/model.safetensors"
-    ours, theirs = (load_file(tmp_path / each / weights) for each in ("cut", "whole"))
-    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
-    losses = [record["validation/loss"] for record in records(tmp_path / "whole") if "validation/loss" in record]
-    assert losses[-1] < losses[0]
-
-    tokenizers = TokenizerPair.load(tmp_path / "whole")
-    model = Bag(tokenizers.source.vocab_size, tokenizers.target.vocab_size)
-    model.load_state_dict(load_file(tmp_path / "whole" / "model.safetensors"))
-    translator = Translator(tokenizers, TorchEngine(model, device="cpu"), SearchConfig(beam_size=3, max_extra_length=2))
-    [translation] = translator.translate(["a b c"])
-    assert set(translation.text.split()) <= set("abcdefgh")
-
-
-def test_it_learns_to_say_sentences_backwards(tmp_path: Path, write_recipe: WriteRecipe) -> None:
-    recipe = write_recipe(
-        tmp_path, train_pairs=2003, dev_pairs=101, model__d_model=32, model__d_ff=64, model__num_heads=4,
-        model__dropout=0.0, training__max_steps=600, training__tokens_per_step=300, training__validate_every=600,
-        training__checkpoint_every=300, training__schedule={"name": "cosine", "peak": 0.006, "warmup": 40},
-    )
-    assert run(recipe, tmp_path / "run")[0]
-    train_sources = set((tmp_path / "train.source").read_text().splitlines())
-    pairs = zip(*((tmp_path / f"dev.{side}").read_text().splitlines() for side in ("source", "target")), strict=True)
-    unseen = [pair for pair in pairs if pair[0] not in train_sources]
-    assert len(unseen) > 30
-    found = Translator.load(tmp_path / "run", device="cpu").translate([source for source, _ in unseen])
-    right = sum(translation.text == target for translation, (_, target) in zip(found, unseen, strict=True))
-    assert right > 0.95 * len(unseen)

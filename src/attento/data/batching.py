@@ -92,15 +92,17 @@ class Batch:
             rows = slice(start, stop)
             source_columns = slice(max(source_lengths[rows]))
             target_columns = slice(max(target_lengths[rows]))
-            batches.append(Batch(
-                source=self.source[rows, source_columns],
-                source_mask=self.source_mask[rows, source_columns],
-                target_input=self.target_input[rows, target_columns],
-                target_output=self.target_output[rows, target_columns],
-                target_mask=self.target_mask[rows, target_columns],
-                num_source_tokens=sum(source_lengths[rows]),
-                num_target_tokens=sum(target_lengths[rows]),
-            ))
+            batches.append(
+                Batch(
+                    source=self.source[rows, source_columns],
+                    source_mask=self.source_mask[rows, source_columns],
+                    target_input=self.target_input[rows, target_columns],
+                    target_output=self.target_output[rows, target_columns],
+                    target_mask=self.target_mask[rows, target_columns],
+                    num_source_tokens=sum(source_lengths[rows]),
+                    num_target_tokens=sum(target_lengths[rows]),
+                )
+            )
         return batches
 
 
@@ -236,7 +238,9 @@ class TokenBatches:
         fewest = len(_cuts(ends, self._tokens_per_step))
         # The least limit that needs no more batches: all come out alike, and none is a small remainder.
         limit = bisect_left(
-            range(self._tokens_per_step), True, lo=min(ends[-1] // fewest, self._tokens_per_step),
+            range(self._tokens_per_step),
+            True,
+            lo=min(ends[-1] // fewest, self._tokens_per_step),
             key=lambda limit: len(_cuts(ends, limit)) <= fewest,
         )
         return np.split(pool[by_length], _cuts(ends, limit)[:-1])
@@ -263,6 +267,6 @@ def inference_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]
     start = 0
     while start < len(order):
         num_rows = max(1, max_tokens // max(1, lengths[order[start]]))
-        batches.append(order[start:start + num_rows])
+        batches.append(order[start : start + num_rows])
         start += num_rows
     return batches

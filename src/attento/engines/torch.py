@@ -121,14 +121,24 @@ class TorchEngine:
             caps = caps.clamp(max=self.model.max_target_length - 1)
         if search.beam_size == 1:
             best = greedy_search(
-                self.model.decode, state, bos_id=BOS_ID, eos_id=EOS_ID, max_lengths=caps,
+                self.model.decode,
+                state,
+                bos_id=BOS_ID,
+                eos_id=EOS_ID,
+                max_lengths=caps,
                 length_penalty=search.length_penalty,
             )
             found = [[hypothesis] for hypothesis in best]
         else:
             found = beam_search(
-                self.model.decode, state, beam_size=search.beam_size, bos_id=BOS_ID, eos_id=EOS_ID, max_lengths=caps,
-                length_penalty=search.length_penalty, n_best=search.n_best,
+                self.model.decode,
+                state,
+                beam_size=search.beam_size,
+                bos_id=BOS_ID,
+                eos_id=EOS_ID,
+                max_lengths=caps,
+                length_penalty=search.length_penalty,
+                n_best=search.n_best,
             )
         # Where scores are no numbers, a beam search finds nothing and a greedy one finds nonsense.
         if not all(hypotheses and math.isfinite(hypotheses[0].score) for hypotheses in found):

@@ -132,13 +132,13 @@ def _is_end(line: str, start: int, ending: re.Match[str]) -> bool:
     marks = marks_match.group()
     opening = _OPENING.match(line, ending.end())
     assert opening is not None
-    following = line[opening.end():opening.end() + 20]
+    following = line[opening.end() : opening.end() + 20]
     if marks[-1] in _FULL_WIDTH:
         # Japanese goes on after a quotation: 「はい。」と言った.
         is_quoted = marks_match.end() < ending.start("space")
         return not (is_quoted and following.startswith(("と", "って")))
     if not ending["space"]:
-        between = line[ending.start() - 1:ending.start()], line[ending.end():ending.end() + 1]
+        between = line[ending.start() - 1 : ending.start()], line[ending.end() : ending.end() + 1]
         return marks[-1] in "!?" and all(_CJK.match(character) for character in between)
     if following[:1].islower() or following[:1] in tuple(",;:)]}»”"):
         return False
@@ -150,7 +150,7 @@ def _is_end(line: str, start: int, ending: re.Match[str]) -> bool:
 def _full_stop_ends(line: str, start: int, stop: int, following: str) -> bool:
     """Tell a full stop from the point of an abbreviation, an initial, an ordinal or a list label."""
     # Words are far shorter; a window keeps the work linear in the length of the line.
-    before = line[max(start, stop - 40):stop]
+    before = line[max(start, stop - 40) : stop]
     if stop - start < 20 and _LABEL.fullmatch(before):
         return False
     next_word = _WORD.match(following)

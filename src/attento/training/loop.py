@@ -143,7 +143,7 @@ class Trainer:
             while not self.at_end() and not stop.requested:
                 started = time.perf_counter()
                 position, batch = next(stream)
-                self._step(batch.to(self.device), progress.say)
+                self.step(batch.to(self.device), progress.say)
                 state.step, state.epoch, state.index = state.step + 1, position.epoch, position.index
                 state.meter.seconds += time.perf_counter() - started
                 if self._due(config.report_every):
@@ -173,7 +173,12 @@ class Trainer:
         progress = asdict(self.state)
         self.store.save(Snapshot(self.state.step, self._weights(), optimizer, capture_random_state(), progress))
 
-    def _step(self, batch: Batch, say: Callable[[str], None]) -> None:
+    def step(self, batch: Batch, say: Callable[[str], None]) -> None:
+        """Do one update by a batch; a gradient that is not finite changes nothing and is counted.
+
+        Raises:
+            TrainingError: too many steps in a row were not finite, or one sentence pair alone does not fit in memory.
+        """
         state = self.state
         rate = learning_rate(self.config.schedule, state.step + 1, self.config.max_steps, self.model.d_model)
         for group in self.optimizer.param_groups:
@@ -243,14 +248,17 @@ class Trainer:
         state = self.state
         rate = self.optimizer.param_groups[0]["lr"]
         values = state.meter.report()
-        metrics.write(state.step, {
-            **{f"train/{name}": value for name, value in values.items()},
-            "train/learning_rate": rate,
-            "train/epoch": state.epoch,
-            "train/source_tokens": state.source_tokens,
-            "train/target_tokens": state.target_tokens,
-            "train/skipped_steps": state.bad_steps,
-        })
+        metrics.write(
+            state.step,
+            {
+                **{f"train/{name}": value for name, value in values.items()},
+                "train/learning_rate": rate,
+                "train/epoch": state.epoch,
+                "train/source_tokens": state.source_tokens,
+                "train/target_tokens": state.target_tokens,
+                "train/skipped_steps": state.bad_steps,
+            },
+        )
         progress.update(
             state.step, values["loss"], rate, values["source_tokens_per_second"], values["target_tokens_per_second"]
         )

@@ -41,9 +41,7 @@ class Recipe:
     prepared: Path | None = None
 
 
-def load_recipe(
-    path: Path, data_root: Path, overrides: Sequence[str] = (), prepared: Path | None = None
-) -> Recipe:
+def load_recipe(path: Path, data_root: Path, overrides: Sequence[str] = (), prepared: Path | None = None) -> Recipe:
     """Read a recipe; where a prepared folder is given, its settings stand in place of the recipe's `data`.
 
     Raises:
