@@ -152,7 +152,10 @@ class TokenizerPair:
             tokenizer = Tokenizer.load(folder / JOINT_FILE)
             return cls(tokenizer, tokenizer)
         if not (folder / SOURCE_FILE).is_file() and not (folder / TARGET_FILE).is_file():
-            raise DataError(f"{folder}: holds no tokenizer (neither {JOINT_FILE} nor {SOURCE_FILE} and {TARGET_FILE})")
+            raise DataError(
+                f"{folder}: holds no tokenizer (neither {JOINT_FILE} nor {SOURCE_FILE} and {TARGET_FILE}); copy it "
+                "again whole, or prepare or train anew"
+            )
         return cls(Tokenizer.load(folder / SOURCE_FILE), Tokenizer.load(folder / TARGET_FILE))
 
     def save(self, folder: Path) -> None:

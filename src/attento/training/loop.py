@@ -17,9 +17,9 @@ from attento.run_folder import RunFolder
 from attento.training.averaging import save_weights
 from attento.training.checkpoint import CheckpointStore, Snapshot, capture_random_state, restore_random_state
 from attento.training.config import TrainingConfig
-from attento.training.interrupt import StopRequest
 from attento.training.loss import backward_in_chunks
 from attento.training.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from attento.training.process import StopRequest
 from attento.training.progress import TrainingProgress
 from attento.training.record import MetricsLog
 from attento.training.schedules import learning_rate

@@ -19,12 +19,12 @@ from attento.errors import ConfigError, RunFolderError
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_model
 from attento.run_folder import RunFolder
-from attento.training.allocator import keep_freed_memory
 from attento.training.averaging import average_weights, save_weights
 from attento.training.card import model_card
 from attento.training.checkpoint import replace_file, sync_file
 from attento.training.config import RecipeConfig
 from attento.training.loop import Trainer
+from attento.training.process import folder_to_itself, keep_freed_memory
 from attento.training.progress import TrainingProgress
 from attento.training.record import MetricsLog
 from attento.training.validation import ValidationResult, ValidationText, Validator
@@ -67,7 +67,8 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
         ConfigError: settings are wrong, or the folder holds a run of other data or another model.
         DataError: the text cannot be prepared.
         InputError: BLEU cannot be computed in the way asked for, or not against these references.
-        RunFolderError: the folder cannot be written, its checkpoints cannot be used, or it was trained on other text.
+        RunFolderError: the folder cannot be written, another process trains in it, its checkpoints cannot be used, or
+            it was trained on other text.
         TrainingError: the run cannot go on.
     """
     config, folder = recipe.config, RunFolder(output)
@@ -76,13 +77,18 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
     keep_freed_memory()
     _check_same_run(config, folder)
     corpus = _corpus(recipe, folder, say)
+    with folder_to_itself(folder.path):
+        return _train_on(corpus, config, folder, say)
+
+
+def _train_on(corpus: PreparedCorpus, config: RecipeConfig, folder: RunFolder, say: Say) -> bool:
     torch.manual_seed(config.training.seed)
     trainer = _trainer(config, corpus, folder)
     trainer.resume(say)
     # Last: what stands in the folder must not change before all is known to fit.
     _write_head(config, corpus, folder)
     if trainer.at_end() and _has_final_record(folder, trainer.state.step):
-        say(f"{output}: is finished (step {trainer.state.step}); raise `training.max_steps` to train it further")
+        say(f"{folder.path}: is finished (step {trainer.state.step}); raise `training.max_steps` to train it further")
         return True
     resume_step = trainer.state.step or None
     with (
@@ -249,10 +255,10 @@ def _check_length(pairs: ParallelShards, side: int, limit: int, what: str, mend:
 
 
 def _headline(trainer: Trainer, corpus: PreparedCorpus) -> str:
-    millions = sum(p.numel() for p in trainer.model.parameters()) / 1e6
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     number_format = str(trainer.precision).removeprefix("torch.")
     return (
-        f"{millions:.1f}M parameters, {len(corpus.train):,} training pairs, {len(corpus.validation):,} for validation, "
+        f"{parameters:,} parameters, {len(corpus.train):,} training pairs, {len(corpus.validation):,} for validation, "
         f"on {trainer.device} in {number_format}, {torch.get_num_threads()} threads"
     )
 
