@@ -44,7 +44,7 @@ def test_saved_settings_are_complete() -> None:
     # The preset is spelt out, and what nobody wrote stands there too.
     assert tree.keys() == {"data", "model", "search", "training"}
     assert tree["training"]["label_smoothing"] == 0.2
-    assert tree["training"]["schedule"] == {"name": "cosine", "peak": 1.0, "warmup": 4000}
+    assert tree["training"]["schedule"] == {"name": "cosine", "peak": 1.0, "warmup": 4000, "cooldown": 0}
     assert tree["model"]["d_ff"] == 2048
     assert tree["data"]["cleaning"]["max_tokens"] == 256
 

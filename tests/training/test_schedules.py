@@ -61,3 +61,17 @@ def test_cosine_ends_at_nothing() -> None:
 def test_cosine_whose_warmup_is_the_whole_run() -> None:
     assert rate("cosine", 83, max_steps=83) == 0.7
     assert rate("cosine", 40, max_steps=40) == pytest.approx(0.7 * 40 / 83)
+
+
+@pytest.mark.parametrize("name", ["paper", "inverse_sqrt", "cosine"])
+def test_cooldown_takes_the_rate_down_in_a_straight_line(name: str) -> None:
+    def cooled(step: int) -> float:
+        config = ScheduleConfig.model_validate({"name": name, "peak": 0.7, "warmup": 83, "cooldown": 101})
+        return learning_rate(config, step, MAX_STEPS, d_model=512)
+
+    for step in (1, 83, 500, MAX_STEPS - 101, MAX_STEPS - 100):
+        assert cooled(step) == rate(name, step)
+    for left in range(101):
+        expected = rate(name, MAX_STEPS - left) * (left + 1) / 101
+        assert cooled(MAX_STEPS - left) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert cooled(MAX_STEPS + 7) == 0

@@ -33,6 +33,7 @@ class ScheduleConfig(Settings):
     name: Literal["paper", "inverse_sqrt", "cosine"] = "paper"
     peak: PositiveFloat = Field(1.0, description="highest learning rate; for `paper` the factor before eq. 3")
     warmup: PositiveInt = Field(4000, description="steps on which the rate rises")
+    cooldown: NonNegativeInt = Field(0, description="last steps, over which the rate falls to nothing")
 
 
 class ValidationConfig(Settings):

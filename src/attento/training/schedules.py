@@ -11,8 +11,15 @@ def learning_rate(schedule: ScheduleConfig, step: int, max_steps: int, d_model: 
     "paper": peak * d_model^-0.5 * min(step^-0.5, step * warmup^-1.5), where `peak` is a plain factor, 1 in the paper
     (Vaswani et al. 2017, section 5.3, eq. 3). "inverse_sqrt": linear up to `peak` at `warmup`, then
     peak * sqrt(warmup / step). "cosine": linear up to `peak`, then half a cosine down to nothing at `max_steps`
-    (Loshchilov & Hutter 2017, eq. 5).
+    (Loshchilov & Hutter 2017, eq. 5). Over the last `cooldown` steps any of them is multiplied by a straight line down
+    to 1 / cooldown (Zhai et al. 2022, "Scaling vision transformers").
     """
+    left = max_steps - step + 1
+    cooling = min(1.0, max(0, left) / schedule.cooldown) if schedule.cooldown else 1.0
+    return cooling * _before_cooldown(schedule, step, max_steps, d_model)
+
+
+def _before_cooldown(schedule: ScheduleConfig, step: int, max_steps: int, d_model: int) -> float:
     warmup = schedule.warmup
     match schedule.name:
         case "paper":
