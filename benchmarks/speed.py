@@ -28,6 +28,7 @@ from attento.models.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.training.config import RecipeConfig, TrainingConfig
 from attento.training.loop import Trainer
+from attento.training.process import keep_freed_memory
 from attento.training.validation import ValidationText, Validator
 from attento.translator import Translator
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5, help="timed steps a round")
     options = parser.parse_args()
+    keep_freed_memory()
     result: dict[str, Any] = {"provenance": provenance(), "threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
         corpus = prepare(data_config(), options.data, Path(folder) / "prepared")
@@ -93,7 +95,9 @@ def make_trainer(corpus: PreparedCorpus, folder: Path, shape: dict[str, Any], pr
     config = TrainingConfig(tokens_per_step=TOKENS_PER_STEP, precision=precision)
     model = build_model(TransformerConfig(**shape), tokenizers.source.vocab_size, tokenizers.target.vocab_size)
     batches = TokenBatches(corpus.train, TOKENS_PER_STEP, config.seed)
-    validator = Validator(config.validation, ValidationText([], [], []), tokenizers, "de")
+    pairs = corpus.validation.take(range(len(corpus.validation)))
+    text = ValidationText(*corpus.validation_texts(), pairs)
+    validator = Validator(config.validation, text, tokenizers, "de")
     return Trainer(config, model, batches, validator, RunFolder(folder / "run"), corpus.fingerprint)
 
 
