@@ -1,7 +1,9 @@
+from typing import Literal
+
 import pytest
 import torch
 
-from attento.device import choose_device, has_fast_bf16
+from attento.device import choose_device, choose_precision, has_fast_bf16
 from attento.errors import ConfigError
 
 
@@ -69,3 +71,34 @@ def test_an_older_torch_that_cannot_tell_takes_float32(monkeypatch: pytest.Monke
 
 def test_this_machine_can_be_asked() -> None:
     assert has_fast_bf16(choose_device("cpu")) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "dtype"),
+    [
+        ("auto", (7, 5), torch.float32),
+        ("auto", (8, 0), torch.bfloat16),
+        ("fp32", (9, 0), torch.float32),
+        ("bf16", (8, 0), torch.bfloat16),
+    ],
+)
+def test_a_gpus_number_format(
+    monkeypatch: pytest.MonkeyPatch, name: Literal["auto", "fp32", "bf16"], capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    pretend(monkeypatch, 1, capability)
+    assert choose_precision(name, torch.device("cuda")) == dtype
+
+
+def test_a_gpu_without_bf16_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 1, (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    with pytest.raises(ConfigError, match=r"`bf16` is not for Tesla T4.*8\.0 or more; use `precision: fp32` or `auto`"):
+        choose_precision("bf16", torch.device("cuda"))
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_cpus_number_format(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": fast})
+    found = [choose_precision(name, torch.device("cpu")) for name in ("auto", "fp32", "bf16")]
+    # Slow is not wrong: who asks for it by name gets it.
+    assert found == [torch.bfloat16 if fast else torch.float32, torch.float32, torch.bfloat16]

@@ -1,6 +1,7 @@
 """Which device and number format to compute on. Holds the one choice; knows no model."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 
@@ -26,6 +27,20 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device `{name}` is not there: torch sees {torch.cuda.device_count()} CUDA devices; use auto"
         )
     return device
+
+
+def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
+    """Return the number format to train in; "auto" is bfloat16 where the device is faster with it.
+
+    Raises:
+        ConfigError: the device has no bfloat16.
+    """
+    if name == "bf16" and device.type == "cuda" and not has_fast_bf16(device):
+        raise ConfigError(
+            f"precision `bf16` is not for {torch.cuda.get_device_name(device)}: bfloat16 needs a CUDA device of "
+            "capability 8.0 or more; use `precision: fp32` or `auto`"
+        )
+    return torch.bfloat16 if name == "bf16" or (name == "auto" and has_fast_bf16(device)) else torch.float32
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -1,9 +1,11 @@
 """`attento train`: a whole tiny run, from text to a model that the other verbs take."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner, Result
 
@@ -73,3 +75,37 @@ def test_unknown_setting_is_answered_with_the_nearest(recipe: Path) -> None:
     with pytest.raises(ConfigError, match=r"training\.max_step`.*did you mean `max_steps`"):
         invoke("train", recipe, "--output", recipe.with_name("run"), "--set", "training.max_step=3")
     assert not recipe.with_name("run").exists()
+
+
+def test_profile_tells_where_the_time_goes_and_writes_nothing(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attento.training.profile._MATRIX", {"cpu": 31})
+    monkeypatch.setattr("attento.training.profile._LEAST_SECONDS", 0.0)
+    run = recipe.with_name("run")
+    settings = ("--set", "training.device=cpu", "--set", "training.precision=fp32")
+    result = invoke(
+        "train", recipe, "--data", recipe.parent, "-o", run, "--profile", "--profile-steps", "3", *settings
+    )
+    assert result.exit_code == 0, result.output
+    rows = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines() if line.strip()]
+    cells = {row[0]: row[1:] for row in rows}
+    parts = ["data", "forward", "loss", "backward", "optimizer", "rest", "whole step"]
+    assert list(cells)[: len(parts) + 1] == ["part of a step", *parts]
+    milliseconds, shares = (
+        [float(cells[part][place].replace(",", "").rstrip("%")) for part in parts] for place in (0, 1)
+    )
+    assert sum(milliseconds[:-1]) == pytest.approx(milliseconds[-1], abs=0.5)
+    assert sum(shares[:-1]) == pytest.approx(shares[-1] == 100.0 and 100.0, abs=0.5)
+    assert cells["measured"] == [
+        f"3 steps on cpu in float32, {torch.get_num_threads()} threads, after 3 others"
+    ]
+    tokens, at_most = re.fullmatch(r"(\d+) of at most (\d+)", cells["tokens a step"][0]).groups()
+    assert 0 < int(tokens) <= int(at_most) == 211
+    for name, form in {
+        "tokens a second": r"[\d,]+ \(source and target, no padding\)",
+        "padding": r"\d+\.\d% of the places",
+        "matrix products": r"[\d,.]+ GFLOP/s",
+        "share of ceiling": r"[\d,.]+% of [\d,.]+ GFLOP/s, large products in torch",
+    }.items():
+        assert re.fullmatch(form, cells[name][0])
+    assert "nothing was written" in result.stderr
+    assert not run.exists()

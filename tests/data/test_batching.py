@@ -1,5 +1,6 @@
 """Batching against a fake corpus in memory: contents, order, budget, weights, resuming and padding."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice, pairwise
@@ -10,25 +11,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attento.data.batching import Batch, Pair, Position, TokenBatches, inference_batches, make_batch
+from attento.data.batching import BLOCK_PAIRS, Batch, Pair, Position, TokenBatches, inference_batches, make_batch
 from attento.errors import ConfigError, DataError
 
 
 class FakePairs:
     """Pairs in memory; the first piece of a source and of a target is 100 plus the index of the pair."""
 
-    def __init__(self, source: Sequence[int], target: Sequence[int], corpora: Sequence[int] | None = None) -> None:
+    def __init__(self, source: Sequence[int], target: Sequence[int], sizes: list[int] | None = None) -> None:
         self._lengths = np.array(source, np.int32), np.array(target, np.int32)
-        self._corpora = np.array(corpora if corpora is not None else [0] * len(source), np.int16)
+        self._sizes = [len(source)] * bool(source) if sizes is None else sizes
 
     def __len__(self) -> int:
-        return len(self._corpora)
+        return sum(self._sizes)
 
-    def lengths(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._lengths
+    def corpus_sizes(self) -> list[int]:
+        return self._sizes
 
-    def corpus_ids(self) -> np.ndarray:
-        return self._corpora
+    def lengths(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        assert 0 <= start < stop <= len(self)
+        source, target = self._lengths
+        return source[start:stop], target[start:stop]
 
     def take(self, indices: np.ndarray) -> list[Pair]:
         source, target = self._lengths
@@ -39,12 +42,12 @@ def random_pairs(count: int, mean: float = 13, deviation: float = 4, seed: int =
     random = np.random.default_rng(seed)
     source = np.clip(random.normal(mean, deviation, count).round(), 1, None).astype(int)
     target = np.clip((source + random.normal(0, 2, count)).round(), 1, None).astype(int)
-    return FakePairs(source, target)
+    return FakePairs(source.tolist(), target.tolist())
 
 
 def epoch_of(batches: TokenBatches, epoch: int) -> list[Batch]:
     result = []
-    for position, batch in batches.from_position(epoch):
+    for position, batch in batches.from_position(Position(epoch)):
         result.append(batch)
         if position.epoch != epoch:
             return result
@@ -146,37 +149,120 @@ def test_going_on_from_each_position_gives_the_same_batches() -> None:
     straight = list(islice(batches.from_position(), 40))
     assert straight[-1][0].epoch >= 2
     for number, (position, _) in enumerate(straight[:-3]):
-        again = list(islice(batches.from_position(position.epoch, position.index), 3))
+        again = list(islice(batches.from_position(position), 3))
         expected = straight[number + 1 : number + 4]
         assert [after for after, _ in again] == [after for after, _ in expected]
         assert all(same(one, other) for (_, one), (_, other) in zip(again, expected, strict=True))
 
 
-def test_position_after_the_last_batch_is_the_next_epoch() -> None:
-    batches = TokenBatches(FakePairs([4, 4], [4, 4]), 10, seed=0)
-    assert [position for position, _ in islice(batches.from_position(), 3)] == [
-        Position(0, 1),
-        Position(1, 0),
-        Position(1, 1),
+def test_position_after_the_last_batch_is_the_next_pool_or_epoch() -> None:
+    batches = TokenBatches(FakePairs([4] * 3, [4] * 3), 10, seed=0, pool_size=2)
+    assert [position for position, _ in islice(batches.from_position(), 4)] == [
+        Position(0, 1, 0),
+        Position(0, 1, 1),
+        Position(1, 0, 0),
+        Position(1, 1, 0),
     ]
-    assert next(batches.from_position(0, 2))[0] == Position(1, 1)
+    assert next(batches.from_position(Position(0, 1, 1)))[0] == Position(1)
 
 
-def test_position_beyond_the_epoch_is_refused() -> None:
-    batches = TokenBatches(FakePairs([4, 4], [4, 4]), 10, seed=0)
-    with pytest.raises(DataError, match="batch 3 of epoch 5, which has 2 batches"):
-        next(batches.from_position(5, 3))
+@pytest.mark.parametrize(
+    ("position", "message"),
+    [
+        (Position(5, 1, 2), "batch 2 of pool 1 of epoch 5, which has 2 batches"),
+        (Position(5, 2, 0), "pool 2 of epoch 5, which has 2 pools"),
+    ],
+)
+def test_position_beyond_the_end_is_refused(position: Position, message: str) -> None:
+    batches = TokenBatches(FakePairs([4] * 3, [4] * 3), 10, seed=0, pool_size=2)
+    with pytest.raises(DataError, match=message):
+        next(batches.from_position(position))
+
+
+class EndlessPairs:
+    """A thousand million pairs that nobody could hold; counts the pairs whose lengths were asked for."""
+
+    SIZE = 1_000_000_007
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return self.SIZE
+
+    def corpus_sizes(self) -> list[int]:
+        return [self.SIZE]
+
+    def lengths(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        assert 0 <= start < stop <= self.SIZE
+        self.seen += stop - start
+        numbers = np.arange(start, stop)
+        return (numbers % 13 + 1).astype(np.int32), (numbers % 11 + 1).astype(np.int32)
+
+    def take(self, indices: np.ndarray) -> list[Pair]:
+        return [(np.full(i % 13 + 1, 7, np.int32), np.full(i % 11 + 1, 7, np.int32)) for i in indices.tolist()]
+
+
+@pytest.mark.parametrize("position", [Position(), Position(3, 71_003, 29)])
+def test_starting_and_resuming_look_at_one_pool_only(position: Position) -> None:
+    pairs = EndlessPairs()
+    batches = TokenBatches(pairs, 499, seed=2, weights=[1.5], pool_size=9001)
+    tracemalloc.start()
+    try:
+        after, batch = next(batches.from_position(position))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert after == Position(position.epoch, position.pool, position.index + 1)
+    assert 400 < batch.num_source_tokens + batch.num_target_tokens <= 499
+    # The blocks that a pool of 9,001 pairs is made of, some of them half used.
+    assert pairs.seen <= 9001 * 2 + 2 * BLOCK_PAIRS
+    # The blocks of the epoch, 366,000 of them, and nothing for each pair.
+    assert peak < len(pairs) // 10
+
+
+def test_a_pool_is_made_of_few_blocks() -> None:
+    pairs = FakePairs([3] * 50_021, [3] * 50_021)
+    batches = TokenBatches(pairs, 80, seed=2, pool_size=10_007)
+    pool = [
+        index
+        for position, batch in islice(batches.from_position(Position(0, 1)), 1001)
+        if position == Position(0, 2) or position.pool == 1
+        for index in pairs_in(batch)
+    ]
+    assert 9000 < len(pool) <= 10_007
+    assert len({index // BLOCK_PAIRS for index in pool}) <= 5
+    assert max(pool) - min(pool) > len(pool)  # they do not stand side by side
 
 
 def test_weights_pass_and_sample_corpora() -> None:
-    corpora = [0] * 20 + [1] * 40 + [2] * 10 + [3] * 5
-    batches = TokenBatches(FakePairs([3] * 75, [3] * 75, corpora), 80, seed=9, weights=[2.5, 0.25, 1.0, 0.0])
+    pairs = FakePairs([3] * 75, [3] * 75, [20, 40, 10, 5])
+    batches = TokenBatches(pairs, 80, seed=9, weights=[2.5, 0.25, 1.0, 0.0], pool_size=31)
     counts = [Counter(i for batch in epoch_of(batches, epoch) for i in pairs_in(batch)) for epoch in (0, 1)]
     for count in counts:
         assert sorted(count[i] for i in range(20)) == [2] * 10 + [3] * 10
         assert sorted(count[i] for i in range(20, 60)) == [0] * 30 + [1] * 10
         assert [count[i] for i in range(60, 75)] == [1] * 10 + [0] * 5
     assert counts[0] != counts[1]
+
+
+def test_a_fraction_is_drawn_from_all_blocks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attento.data.batching.BLOCK_PAIRS", 7)
+    # The last block has two pairs; of all 23, five are drawn.
+    batches = TokenBatches(FakePairs([3] * 23, [3] * 23), 80, seed=4, weights=[5 / 23], pool_size=3)
+    count = Counter[int]()
+    for epoch in range(2003):
+        drawn = [i for batch in epoch_of(batches, epoch) for i in pairs_in(batch)]
+        assert len(drawn) == len(set(drawn)) == 5
+        count.update(drawn)
+    # Binomial with n = 2003 and p = 5/23: mean 435.4, standard deviation 18.5; the bounds are four of them away.
+    assert min(count[i] for i in range(23)) > 361
+    assert max(count.values()) < 510
+
+
+def test_a_weight_may_belong_to_a_corpus_of_which_nothing_is_left() -> None:
+    batches = TokenBatches(FakePairs([3, 3], [3, 3], [0, 2]), 80, seed=9, weights=[3.0, 1.0, 2.0])
+    assert sorted(pairs_in(epoch_of(batches, 0)[0])) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +275,7 @@ def test_weights_pass_and_sample_corpora() -> None:
 )
 def test_wrong_weights_are_refused(weights: list[float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TokenBatches(FakePairs([3, 3], [3, 3], [0, 1]), 80, seed=9, weights=weights)
+        TokenBatches(FakePairs([3, 3], [3, 3], [1, 1]), 80, seed=9, weights=weights)
 
 
 def test_nothing_to_train_on_is_refused() -> None:

@@ -15,7 +15,9 @@ OFF = CleaningConfig(
 
 
 def judge(source: str, target: str, config: CleaningConfig = CleaningConfig()) -> Rule:  # noqa: B008
-    return Cleaner(config, ENGLISH_CHINESE).judge_text(source, target)
+    rules = Cleaner(config, ENGLISH_CHINESE).judge_texts([source.strip()], [target.strip()])
+    assert rules.shape == (1,)
+    return Rule(rules[0])
 
 
 BAD_TEXTS = [
@@ -53,8 +55,22 @@ def test_good_texts(source: str, target: str) -> None:
 
 def test_unknown_language_has_no_wrong_script() -> None:
     cleaner = Cleaner(CleaningConfig(), Languages("tlh", "de"))
-    assert cleaner.judge_text("привет", "hallo") is Rule.KEPT
-    assert cleaner.judge_text("hallo", "привет") is Rule.WRONG_SCRIPT
+    rules = cleaner.judge_texts(["привет", "hallo"], ["hallo", "привет"])
+    assert rules.tolist() == [Rule.KEPT, Rule.WRONG_SCRIPT]
+
+
+def test_many_texts_are_judged_as_each_alone() -> None:
+    generator = random.Random(7)
+    texts = [(source, target) for source, target, _ in BAD_TEXTS]
+    texts += [("hello", "你好"), ("naïve 12", "天真"), ("", ""), ("x", "y\x9d"), ("é", "é")]
+    pairs = [(source.strip(), target.strip()) for source, target in generator.choices(texts, k=211)]
+    judged = Cleaner(CleaningConfig(), ENGLISH_CHINESE).judge_texts(*map(list, zip(*pairs, strict=True)))
+    assert judged.tolist() == [judge(*pair) for pair in pairs]
+    assert len(set(judged.tolist())) == 5
+
+
+def test_no_text_at_all() -> None:
+    assert Cleaner(CleaningConfig(), ENGLISH_CHINESE).judge_texts([], []).tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -72,8 +88,9 @@ def test_unknown_language_has_no_wrong_script() -> None:
 )
 def test_lengths(source: int, target: int, rule: Rule) -> None:
     config = CleaningConfig(max_tokens=11, max_ratio=2, ratio_slack=5)
-    assert Cleaner(config, ENGLISH_CHINESE).judge_lengths(source, target) is rule
-    assert Cleaner(OFF, ENGLISH_CHINESE).judge_lengths(source, target) is Rule.KEPT
+    lengths = np.array([[7, source], [7, target]], np.int32)
+    assert Cleaner(config, ENGLISH_CHINESE).judge_lengths(*lengths).tolist() == [Rule.KEPT, rule]
+    assert Cleaner(OFF, ENGLISH_CHINESE).judge_lengths(*lengths).tolist() == [Rule.KEPT, Rule.KEPT]
 
 
 def test_pair_digest_sees_all_but_white_space() -> None:

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from attento.data.config import CorpusConfig
-from attento.data.corpora import Languages, Pair, read_chunks, read_lines, read_pairs
+from attento.data.corpora import Chunk, Languages, Pair, read_chunks, read_lines, read_pairs
 from attento.errors import DataError, MissingExtraError
 
 LANGUAGES = Languages("en", "fr")
@@ -185,6 +185,34 @@ def test_chunks_of_very_long_lines_are_smaller(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_bytes((b"x" * 2_000_003 + b"\ty\n") * 7)
     chunks = list(read_chunks(CorpusConfig(pairs="a.tsv"), 0, LANGUAGES, tmp_path))
     assert [len(chunk.pairs) for chunk in chunks] == [5, 2]
+    assert [chunk.first_line for chunk in chunks] == [1, 6]
+
+
+def test_a_chunk_is_its_pairs_and_two_texts() -> None:
+    chunk = Chunk.of(3, 7, [("one", "un"), ("", "\u2028"), ("three\r", "trois")])
+    assert (chunk.source, chunk.target) == ("one\n\nthree\r\n", "un\n\u2028\ntrois\n")
+    assert chunk.pairs == [("one", "un"), ("", "\u2028"), ("three\r", "trois")]
+    assert Chunk.of(3, 7, []).pairs == []
+
+
+@pytest.mark.parametrize("extra", [0, 1, 31, 32, 97])
+def test_misalignment_is_found_wherever_a_chunk_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: int
+) -> None:
+    monkeypatch.setattr("attento.data.corpora.CHUNK_PAIRS", 31)
+    write(tmp_path, en=b"x\n" * 62, fr=b"y\n" * (62 + extra))
+    if not extra:
+        assert len(aligned_in(tmp_path)) == 62
+        return
+    with pytest.raises(DataError, match=rf"a\.en has 62 lines and .*a\.fr has {62 + extra}"):
+        aligned_in(tmp_path)
+
+
+def test_a_damaged_source_is_not_laid_to_the_target(tmp_path: Path) -> None:
+    (tmp_path / "a.en.gz").write_bytes(gzip.compress(b"x\n" * 9973)[:-11])
+    (tmp_path / "a.fr").write_bytes(b"y\n" * 9973)
+    with pytest.raises(DataError, match=r"a\.en\.gz: the compressed file is damaged or cut off"):
+        list(read_pairs(CorpusConfig(source="a.en.gz", target="a.fr"), LANGUAGES, tmp_path))
 
 
 def peak_of_reading(path: Path) -> int:

@@ -9,7 +9,7 @@ from attento.data.config import CleaningConfig
 from attento.data.corpora import Chunk, Languages, Pair
 from attento.data.encoding import EncodedChunk, Encoder, encode_chunks
 from attento.errors import DataError
-from attento.text.tokenizer import TokenizerPair, train_tokenizer
+from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
 
 PAIRS: list[Pair] = [
     ("the red cat", "le chat rouge"),
@@ -21,13 +21,17 @@ PAIRS: list[Pair] = [
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    tokenizer = train_tokenizer(
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(
         [text for pair in PAIRS for text in pair if text] * 3,
         model="bpe", vocab_size=283, byte_fallback=True, character_coverage=1.0, normalization="identity",
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder(tokenizer: Tokenizer) -> Encoder:
     config = CleaningConfig(max_tokens=11, max_ratio=1, ratio_slack=3)
-    return Encoder(TokenizerPair(tokenizer, tokenizer), Cleaner(config, Languages("en", "fr")))
+    return Encoder(TokenizerPair(tokenizer, tokenizer), Cleaner(config, Languages("en", "fr")), "bpe")
 
 
 def plain(encoded: EncodedChunk) -> list[object]:
@@ -36,9 +40,8 @@ def plain(encoded: EncodedChunk) -> list[object]:
     return [array.tolist() for array in arrays]
 
 
-def test_a_chunk(encoder: Encoder) -> None:
-    encoded = encoder(Chunk(0, 1, PAIRS))
-    tokenizer = encoder.tokenizers.source
+def test_a_chunk(tokenizer: Tokenizer, encoder: Encoder) -> None:
+    encoded = encoder(Chunk.of(0, 1, PAIRS))
     kept = [PAIRS[0], PAIRS[3]]
     assert encoded.rules.tolist() == [Rule.KEPT, Rule.EMPTY, Rule.LENGTH_RATIO, Rule.KEPT, Rule.IDENTICAL]
     assert encoded.source.values.tolist() == [i for source, _ in kept for i in tokenizer.encode(source.strip())]
@@ -48,7 +51,7 @@ def test_a_chunk(encoder: Encoder) -> None:
 
 
 def test_a_chunk_of_which_nothing_is_kept(encoder: Encoder) -> None:
-    encoded = encoder(Chunk(0, 1, [("", "")]))
+    encoded = encoder(Chunk.of(0, 1, [("", "")]))
     assert encoded.rules.tolist() == [Rule.EMPTY]
     assert len(encoded.source) == len(encoded.target) == len(encoded.pair_digests) == 0
     assert encoded.source.values.dtype == np.int32
@@ -57,7 +60,7 @@ def test_a_chunk_of_which_nothing_is_kept(encoder: Encoder) -> None:
 def chunks(taken: list[int]) -> Iterator[Chunk]:
     for number in range(23):
         taken.append(number)
-        yield Chunk(0, number + 1, [(f"the cat {number}", f"le chat {number}")] * (number % 5 + 1))
+        yield Chunk.of(0, number + 1, [(f"the cat {number}", f"le chat {number}")] * (number % 5 + 1))
 
 
 def test_several_processes_keep_order_and_read_only_a_little_ahead(encoder: Encoder) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from attento.data.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
-from attento.data.corpora import Pair
-from attento.data.prepare import _keep_in_reservoir, fingerprint, prepare
+from attento.data.corpora import Chunk, Pair
+from attento.data.prepare import _Reservoir, fingerprint, prepare
 from attento.data.prepared import PreparedCorpus
 from attento.errors import DataError
 
@@ -59,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_good_pairs_come_back_in_their_order(tmp_path: Path) -> None:
     corpus = prepare(configure(tmp_path, GOOD[:41], GOOD[41:]), tmp_path, tmp_path / "out")
     assert texts(corpus) == GOOD
-    assert corpus.train.corpus_ids().tolist() == [0] * 41 + [1] * (len(GOOD) - 41)
+    assert corpus.train.corpus_sizes() == [41, len(GOOD) - 41]
     assert corpus.tokenizers.joint
     assert corpus.tokenizers.source.vocab_size == 293
     assert sorted(contents(corpus.path)) == [
@@ -185,8 +185,16 @@ def many_pairs() -> list[Pair]:
     return [(sentence(), sentence()) for _ in range(9001)]
 
 
+def make_older(folder: Path, seconds: int = 7) -> None:
+    """Put the times of all text back, as if it had been there for a while."""
+    for path in (*folder.glob("*.en"), *folder.glob("*.fr")):
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - seconds * 1_000_000_000))
+
+
 def test_the_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None:
     config = configure(tmp_path, many_pairs(), tokenizer=TokenizerConfig(vocab_size=293, sample_lines=509))
+    make_older(tmp_path)
     for workers in (1, 2, 3):
         prepare(config, tmp_path, tmp_path / f"by{workers}", workers=workers)
     assert contents(tmp_path / "by1") == contents(tmp_path / "by2") == contents(tmp_path / "by3")
@@ -200,6 +208,95 @@ def test_the_same_settings_and_text_are_not_prepared_again(tmp_path: Path) -> No
     prepare(config, tmp_path, tmp_path / "out", progress=lambda stage, done, total: stages.add(stage))
     assert stages == {"reading"}
     assert (tmp_path / "out").stat().st_ino == before
+
+
+def stages_of(work: Callable[..., Any]) -> set[str]:
+    stages: set[str] = set()
+    work(progress=lambda stage, done, total: stages.add(stage))
+    return stages
+
+
+def test_files_of_the_same_size_and_time_are_not_even_read(tmp_path: Path) -> None:
+    config, out = configure(tmp_path, GOOD), tmp_path / "out"
+    make_older(tmp_path)
+    made = prepare(config, tmp_path, out)
+    before = contents(out)
+    assert stages_of(lambda progress: prepare(config, tmp_path, out, progress=progress)) == set()
+    assert stages_of(lambda progress: fingerprint(config, tmp_path, progress, known=out)) == set()
+    assert fingerprint(config, tmp_path, known=out) == fingerprint(config, tmp_path) == made.fingerprint
+    assert contents(out) == before
+
+
+def test_same_text_under_another_time_is_read_once_more(tmp_path: Path) -> None:
+    config, out = configure(tmp_path, GOOD), tmp_path / "out"
+    make_older(tmp_path)
+    prepare(config, tmp_path, out)
+    for again in (
+        lambda progress: prepare(config, tmp_path, out, progress=progress),
+        lambda progress: fingerprint(config, tmp_path, progress, known=out),
+    ):
+        make_older(tmp_path)
+        assert stages_of(again) == {"reading"}
+        assert stages_of(again) == set()
+
+
+def test_a_folder_that_cannot_be_written_to_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = configure(tmp_path, GOOD), tmp_path / "out"
+    made = prepare(config, tmp_path, out)
+    make_older(tmp_path)
+
+    def refuse(path: Path, value: object) -> None:
+        raise PermissionError("Read-only file system")
+
+    monkeypatch.setattr("attento.data.prepared.write_json", refuse)
+    before = contents(out)
+    assert prepare(config, tmp_path, out).fingerprint == made.fingerprint
+    assert contents(out) == before
+
+
+def test_other_text_is_found_by_its_time_or_its_size(tmp_path: Path) -> None:
+    config, out = configure(tmp_path, GOOD), tmp_path / "out"
+    make_older(tmp_path)
+    first = prepare(config, tmp_path, out).fingerprint
+    path = tmp_path / "train0.fr"
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"chat", b"chien"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second = fingerprint(config, tmp_path, known=out)
+    assert second != first
+    # What is recorded is still what was prepared.
+    assert PreparedCorpus.open(out).fingerprint == first
+    assert prepare(config, tmp_path, out).fingerprint == second
+    path.write_bytes(path.read_bytes().replace(b"chien", b"gueux"))
+    make_older(tmp_path)
+    third = fingerprint(config, tmp_path, known=out)
+    assert third not in (first, second)
+    assert texts(prepare(config, tmp_path, out))[0][1] == "ici finit gueux numéro 0"
+
+
+def test_files_changed_just_now_are_read_again(tmp_path: Path) -> None:
+    # Within a tick of the clock, another change could leave size and time as they are.
+    config, out = configure(tmp_path, GOOD), tmp_path / "out"
+    assert stages_of(lambda progress: prepare(config, tmp_path, out, progress=progress)) > {"reading"}
+    assert stages_of(lambda progress: prepare(config, tmp_path, out, progress=progress)) == {"reading"}
+
+
+def test_other_settings_have_another_fingerprint_beside_a_known_folder(tmp_path: Path) -> None:
+    config, out = configure(tmp_path, GOOD), tmp_path / "out"
+    make_older(tmp_path)
+    prepare(config, tmp_path, out)
+    other = config.model_copy(update={"cleaning": CleaningConfig(max_tokens=97)})
+    assert fingerprint(other, tmp_path, known=out) == fingerprint(other, tmp_path) != fingerprint(config, tmp_path)
+    assert fingerprint(config, tmp_path, known=tmp_path / "none") == fingerprint(config, tmp_path)
+
+
+def test_the_longest_texts_are_recorded(tmp_path: Path) -> None:
+    corpus = prepare(configure(tmp_path, GOOD[:61], GOOD[61:]), tmp_path, tmp_path / "out")
+    for pairs, longest in ((corpus.train, corpus.longest_train), (corpus.validation, corpus.longest_validation)):
+        assert longest == tuple(max(len(pair[side]) for pair in pairs.take(range(len(pairs)))) for side in (0, 1))
+    assert corpus.longest_train != corpus.longest_validation
 
 
 def test_other_settings_replace_the_folder(tmp_path: Path) -> None:
@@ -242,13 +339,13 @@ def test_the_vocabulary_is_learned_from_clean_text(tmp_path: Path) -> None:
 
 def test_reservoir_keeps_every_pair_equally_often() -> None:
     kept = [0] * 23
+    chunks = [Chunk.of(0, 1, [(str(n), "") for n in numbers]) for numbers in (range(3), range(3, 11), range(11, 23))]
     for seed in range(2003):
-        sample: list[Pair] = []
-        generator = random.Random(seed)
-        for seen in range(23):
-            _keep_in_reservoir(sample, (str(seen), ""), seen, 5, generator)
-        assert len({pair[0] for pair in sample}) == 5
-        for pair in sample:
+        reservoir = _Reservoir(5, seed)
+        for chunk in chunks:
+            reservoir.add(chunk)
+        assert len({pair[0] for pair in reservoir.pairs}) == 5
+        for pair in reservoir.pairs:
             kept[int(pair[0])] += 1
     # Binomial with n = 2003 and p = 5/23: mean 435.4, standard deviation 18.5; the bounds are four of them away.
     assert min(kept) > 361
@@ -284,7 +381,7 @@ def test_an_interruption_at_any_stage_leaves_nothing_half_made(tmp_path: Path, s
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from attento.config import load_settings
 from attento.data.config import DataConfig
@@ -296,6 +393,8 @@ def progress(stage, done, total):
         time.sleep(600)
 
 if __name__ == "__main__":
+    # Whoever starts tests in the background may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(sys.argv[1])
     prepare(load_settings(DataConfig, folder / "data.yaml"), folder, folder / "out", workers=2, progress=progress)
 """

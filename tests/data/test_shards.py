@@ -43,7 +43,7 @@ def test_what_was_written_is_read(tmp_path: Path, chunk: int) -> None:
     taken = shards.take(range(331))
     assert [(s.tolist(), t.tolist()) for s, t in taken] == [row[:2] for row in data]
     assert [each.tolist() for each in shards.lengths()] == [[len(row[side]) for row in data] for side in (0, 1)]
-    assert shards.corpus_ids().tolist() == [row[2] for row in data]
+    assert shards.corpus_sizes() == [sum(row[2] == corpus for row in data) for corpus in range(3)]
     assert {each.dtype for each in (*shards.lengths(), *taken[0])} == {np.dtype(np.int32)}
 
 
@@ -74,6 +74,19 @@ def test_take_in_any_order_with_repeats(tmp_path: Path) -> None:
     assert shards.take([]) == []
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 97), (0, 1), (6, 7), (7, 8), (5, 31), (14, 28), (96, 97), (53, 53)])
+def test_lengths_of_a_range(tmp_path: Path, start: int, stop: int) -> None:
+    data = rows(97)
+    shards = write(tmp_path / "s", data, 11, batch_pairs=7, shard_pairs=14)
+    expected = [[len(row[side]) for row in data[start:stop]] for side in (0, 1)]
+    assert [each.tolist() for each in shards.lengths(start, stop)] == expected
+
+
+def test_a_corpus_that_gave_no_pair_has_none(tmp_path: Path) -> None:
+    data = [([7], [8], corpus) for corpus in (1, 1, 1, 4, 4)]
+    assert write(tmp_path / "s", data, 2, batch_pairs=2).corpus_sizes() == [0, 3, 0, 0, 2]
+
+
 @pytest.mark.parametrize("bad", [-1, 97])
 def test_take_refuses_numbers_outside(tmp_path: Path, bad: int) -> None:
     shards = write(tmp_path / "s", rows(97), 11)
@@ -95,7 +108,7 @@ def test_no_pairs_at_all(tmp_path: Path) -> None:
     shards = write(tmp_path / "s", [], 11)
     assert len(shards) == 0
     assert [each.tolist() for each in shards.lengths()] == [[], []]
-    assert shards.corpus_ids().tolist() == []
+    assert shards.corpus_sizes() == []
 
 
 def test_pickled_shards_are_the_same(tmp_path: Path) -> None:

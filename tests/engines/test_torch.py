@@ -58,8 +58,8 @@ class CopyModel(EncoderDecoder):
         features = nn.functional.one_hot(wanted, self.target_vocab_size).float()[:, None] * self.logit
         return features, CopyState(state.source, state.position + 1)
 
-    def project(self, features):
-        return features
+    def output_layer(self):
+        return torch.eye(self.target_vocab_size), None
 
 
 class ForgetfulModel(CopyModel):

@@ -99,13 +99,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def lengths(self) -> tuple[Any, Any]:
-        sides = ([len(pair[side]) for pair in self.pairs] for side in (0, 1))
+    def corpus_sizes(self) -> list[int]:
+        return [len(self)]
+
+    def lengths(self, start: int, stop: int) -> tuple[Any, Any]:
+        sides = ([len(pair[side]) for pair in self.pairs[start:stop]] for side in (0, 1))
         source, target = (np.array(lengths, dtype=np.int32) for lengths in sides)
         return source, target
-
-    def corpus_ids(self) -> Any:
-        return np.zeros(len(self), dtype=np.int16)
 
     def take(self, indices: Any) -> list[Pair]:
         return [self.pairs[index] for index in indices]
@@ -138,7 +138,7 @@ class Bench:
         return self.shown.getvalue()
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return {name: tensor.clone() for name, tensor in self.trainer.model.state_dict().items()}
+        return {name: tensor.clone() for name, tensor in self.trainer.weights.tensors().items()}
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """The loss is the formula, its hand-written gradient is autograd's, and chunks change nothing."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attento.training.loss import (
-    backward_in_chunks,
+    chunked_cross_entropy,
     smoothed_cross_entropy_and_gradient,
     smoothed_cross_entropy_over_all_classes,
 )
@@ -49,9 +52,9 @@ def test_gradient_is_that_of_autograd(smoothing: float) -> None:
     logits, targets = draw()
     exact = logits.double().requires_grad_()
     expected = formula(exact, targets, smoothing).sum()
-    (expected * 0.37).backward()
+    expected.backward()
     assert exact.grad is not None
-    loss, gradient = smoothed_cross_entropy_and_gradient(logits, targets, smoothing, scale=0.37)
+    loss, gradient = smoothed_cross_entropy_and_gradient(logits, targets, smoothing)
     torch.testing.assert_close(loss.double(), expected.detach(), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(gradient.double(), exact.grad, rtol=1e-5, atol=1e-7)
 
@@ -59,7 +62,7 @@ def test_gradient_is_that_of_autograd(smoothing: float) -> None:
 def test_logits_are_left_as_they_were() -> None:
     logits, targets = draw()
     before = logits.clone()
-    smoothed_cross_entropy_and_gradient(logits, targets, 0.1, 1.0)
+    smoothed_cross_entropy_and_gradient(logits, targets, 0.1)
     assert torch.equal(logits, before)
 
 
@@ -76,7 +79,7 @@ def test_logits_far_apart(smoothing: float) -> None:
     expected = formula(exact - exact.detach().amax(dim=-1, keepdim=True), targets, smoothing).sum()
     expected.backward()
     assert exact.grad is not None
-    loss, gradient = smoothed_cross_entropy_and_gradient(logits, targets, smoothing, scale=1.0)
+    loss, gradient = smoothed_cross_entropy_and_gradient(logits, targets, smoothing)
     torch.testing.assert_close(loss.double(), expected.detach(), rtol=1e-6, atol=1e-5)
     torch.testing.assert_close(gradient.double(), exact.grad, rtol=1e-5, atol=1e-6)
     plain = smoothed_cross_entropy_over_all_classes(logits, targets, smoothing).sum()
@@ -86,81 +89,74 @@ def test_logits_far_apart(smoothing: float) -> None:
 def test_half_precision_logits_lose_no_more_than_their_rounding() -> None:
     logits, targets = draw()
     rounded = logits.bfloat16()
-    loss, gradient = smoothed_cross_entropy_and_gradient(rounded, targets, 0.1, scale=1.0)
+    loss, gradient = smoothed_cross_entropy_and_gradient(rounded, targets, 0.1)
     assert (loss.dtype, gradient.dtype) == (torch.float32, torch.bfloat16)
-    expected_loss, expected = smoothed_cross_entropy_and_gradient(rounded.float(), targets, 0.1, scale=1.0)
+    expected_loss, expected = smoothed_cross_entropy_and_gradient(rounded.float(), targets, 0.1)
     torch.testing.assert_close(loss, expected_loss)
     assert torch.equal(gradient, expected.bfloat16())
 
 
-class Tied(torch.nn.Module):
-    """One matrix on the way in and on the way out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.matrix = torch.nn.Parameter(torch.randn(11, 5, dtype=torch.float64))
-        self.middle = torch.nn.Linear(5, 5, dtype=torch.float64)
-
-    def features(self, ids: Tensor) -> Tensor:
-        return torch.tanh(self.middle(self.matrix[ids]))
-
-    def project(self, features: Tensor) -> Tensor:
-        return features @ self.matrix.T
+def linear(rows: int = 13, width: int = 5, classes: int = 11, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Features, weight and bias, each with a gradient to come."""
+    shapes = (rows, width), (classes, width), (classes,)
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
 
 
-@pytest.mark.parametrize("chunk_tokens", [1, 3, 1000])
-def test_chunks_give_the_gradient_of_the_whole(chunk_tokens: int) -> None:
-    model = Tied()
-    ids, targets = torch.randint(11, (2, 3, 7))
-    mask = torch.arange(7) < torch.tensor([7, 2, 5])[:, None]
-    whole = model.project(model.features(ids))
-    expected_loss = formula(whole[mask], targets[mask], 0.1).sum()
-    (expected_loss / 14).backward()
-    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+def gradients(loss: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(loss * 0.37, inputs))
 
-    model.zero_grad()
-    features = model.features(ids)
-    features.retain_grad()
-    # What stands in the padding must not matter.
-    loss = backward_in_chunks(
-        features,
-        model.project,
-        targets.where(mask, 1_000_000),
-        mask,
-        smoothing=0.1,
-        scale=1 / 14,
-        chunk_tokens=chunk_tokens,
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("chunk_tokens", [1, 3, 13, 1000])
+def test_chunks_give_loss_and_gradients_of_the_whole(chunk_tokens: int, with_bias: bool) -> None:
+    features, weight, bias = linear()
+    targets = torch.randint(11, (13,))
+    inputs = [features, weight, *([bias] if with_bias else [])]
+    expected = formula(features @ weight.T + (bias if with_bias else 0), targets, 0.1).sum()
+    loss = chunked_cross_entropy(
+        features, weight, bias if with_bias else None, targets, smoothing=0.1, chunk_tokens=chunk_tokens
     )
     # Ours goes through float32.
-    torch.testing.assert_close(loss.double(), expected_loss.detach(), rtol=1e-6, atol=1e-6)
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-5, atol=1e-7)
-    assert features.grad is not None
-    assert (features.grad[mask].abs().sum(dim=-1) > 0).all()
-    assert (features.grad[~mask] == 0).all()
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=1e-6)
+    for ours, theirs in zip(gradients(loss, inputs), gradients(expected, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_gradients_are_added_to_those_that_are_there() -> None:
-    model = Tied()
-    ids, targets = torch.randint(11, (2, 2, 3))
-    mask = torch.ones(2, 3, dtype=torch.bool)
-    gradients = []
-    for _ in range(2):
-        backward_in_chunks(model.features(ids), model.project, targets, mask, smoothing=0.1, scale=1.0, chunk_tokens=4)
-        assert model.matrix.grad is not None
-        gradients.append(model.matrix.grad.clone())
-    torch.testing.assert_close(gradients[1], 2 * gradients[0])
+def test_a_tied_weight_gathers_both_of_its_gradients() -> None:
+    ids, targets = torch.randint(11, (2, 17))
+    _, weight, _ = linear()
+    expected = formula(weight[ids] @ weight.T, targets, 0.1).sum()
+    loss = chunked_cross_entropy(weight[ids], weight, None, targets, smoothing=0.1, chunk_tokens=7)
+    (ours,), (theirs,) = gradients(loss, [weight]), gradients(expected, [weight])
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_gradients_are_added_up_in_float32() -> None:
+    # Some hundred chunks: added up in bfloat16, later ones would be lost beside the sum of the earlier.
+    features, weight, bias = linear(rows=997, dtype=torch.bfloat16)
+    exact = [each.detach().double().requires_grad_() for each in (features, weight, bias)]
+    targets = torch.randint(11, (997,))
+    expected = formula(exact[0] @ exact[1].T + exact[2], targets, 0.1).sum()
+    loss = chunked_cross_entropy(features, weight, bias, targets, smoothing=0.1, chunk_tokens=2)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
+    for ours, theirs in zip(gradients(loss, [features, weight, bias]), gradients(expected, exact), strict=True):
+        assert ours.dtype == torch.bfloat16
+        assert (ours - theirs).norm() < 0.01 * theirs.norm()
 
 
 def test_no_more_logits_than_a_chunk_at_once() -> None:
-    model = Tied()
-    ids, targets = torch.randint(11, (2, 3, 7))
-    sizes = []
+    features, weight, bias = linear()
+    targets = torch.randint(11, (13,))
 
-    def project(features: Tensor) -> Tensor:
-        sizes.append(len(features))
-        return model.project(features)
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, Tensor) and result.dim() == 2 and result.size(-1) == 11:
+                seen.append(result.size(0))
+            return result
 
-    mask = torch.ones(3, 7, dtype=torch.bool)
-    backward_in_chunks(model.features(ids), project, targets, mask, smoothing=0.1, scale=1.0, chunk_tokens=5)
-    assert sizes == [5, 5, 5, 5, 1]
+    seen: list[int] = []
+    with Sizes():
+        chunked_cross_entropy(features, weight, bias, targets, smoothing=0.1, chunk_tokens=3).backward()
+    assert max(seen) == 5  # (width, classes): the weight turned round; no (13, classes)
+    assert seen.count(3) >= 4 and seen.count(1) >= 1

@@ -15,7 +15,7 @@ from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.models.base import EncoderDecoder, Memory
 from attento.text.tokenizer import TokenizerPair
-from attento.training import run as run_module
+from attento.training import build as build_module
 from attento.training.run import load_recipe, train
 from attento.translator import Translator
 
@@ -58,15 +58,15 @@ class Bag(EncoderDecoder):
     def features(self, target: Tensor, state: BagState) -> tuple[Tensor, BagState]:
         return torch.tanh(state.mean[:, None] + self.target(target)), state
 
-    def project(self, features: Tensor) -> Tensor:
-        return self.output(features)
+    def output_layer(self) -> tuple[Tensor, Tensor]:
+        return self.output.weight, self.output.bias
 
 
 def test_another_architecture_trains_goes_on_and_translates(
     tmp_path: Path, write_recipe: WriteRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = write_recipe(tmp_path)
-    monkeypatch.setattr(run_module, "build_model", lambda config, source, target: Bag(source, target))
+    monkeypatch.setattr(build_module, "build_model", lambda config, source, target: Bag(source, target))
     settings = ("training.validation={metric: bleu, tokenize: none}", "training.schedule.peak=0.05")
     assert run(recipe, tmp_path / "whole", *settings, "training.max_steps=13")
     assert run(recipe, tmp_path / "cut", *settings, "training.max_steps=8")

@@ -12,6 +12,7 @@ import typer
 from attento import __version__
 from attento.cli.console import EXIT_FAILED, show_json, show_table
 from attento.cli.options import Json
+from attento.cores import available_cores
 
 # What each package is for, and the extra that brings it; None where it belongs to every install.
 _PACKAGES: tuple[tuple[str, str | None, str], ...] = (
@@ -85,7 +86,7 @@ def _examine() -> DoctorReport:
         attento=__version__,
         python=platform.python_version(),
         platform=platform.platform(),
-        cores=count_cores(),
+        cores=available_cores(),
         memory_gib=_measure_memory(),
         device=device,
         precision=precision,
@@ -115,12 +116,6 @@ def _choose_device() -> tuple[str | None, str | None]:
     device = choose_device()
     name = f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
     return name, "bf16" if has_fast_bf16(device) else "fp32"
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    # A container may be given fewer cores than the machine has.
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _measure_memory() -> float | None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attento.cli.console import StageProgress, say
-from attento.cli.doctor import count_cores
 from attento.cli.options import DataRoot, Overrides
+from attento.cores import available_cores
 from attento.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def prepare(
         config, root = _from_recipe(recipe, overrides or []), data
     else:
         config, root = _from_files(own, vocab_size or VOCAB_SIZE, overrides or []), Path.cwd()
-    _run(config, root, output, workers or count_cores())
+    _run(config, root, output, workers or available_cores())
 
 
 def _from_recipe(path: Path, overrides: list[str]) -> "DataConfig":

@@ -2,12 +2,15 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attento.cli.console import EXIT_INTERRUPTED, say
+from attento.cli.console import EXIT_INTERRUPTED, say, show_table
 from attento.cli.options import DataRoot, Overrides
+
+if TYPE_CHECKING:
+    from attento.training.profile import Profile
 
 
 def train(
@@ -25,6 +28,10 @@ def train(
         Path | None, typer.Option("--prepared", metavar="FOLDER", help="Train on what `attento prepare` made.")
     ] = None,
     overrides: Overrides = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Measure where the time of a step goes, and leave; nothing is written.")
+    ] = False,
+    profile_steps: Annotated[int, typer.Option("--profile-steps", min=1, help="Steps to measure.")] = 10,
 ) -> None:
     """Train a model by a recipe.
 
@@ -33,6 +40,39 @@ def train(
     from attento.training.run import load_recipe
     from attento.training.run import train as run_training
 
-    if not run_training(load_recipe(recipe, data, overrides or [], prepared), output, say):
+    loaded = load_recipe(recipe, data, overrides or [], prepared)
+    if profile:
+        from attento.training.profile import profile as measure
+
+        _show(measure(loaded, output, profile_steps, say))
+        return
+    if not run_training(loaded, output, say):
         raise typer.Exit(EXIT_INTERRUPTED)
     say(f'translate with it: attento translate {shlex.quote(str(output))} "your text"')
+
+
+def _show(found: "Profile") -> None:
+    rest = found.seconds - sum(found.phases.values())
+    rows = [
+        [phase, f"{1000 * seconds:,.1f}", f"{seconds / found.seconds:.1%}"]
+        for phase, seconds in [*found.phases.items(), ("rest", rest), ("whole step", found.seconds)]
+    ]
+    show_table(["part of a step", "ms", "share"], rows, numbers=["ms", "share"])
+    print()
+    number_format = str(found.dtype).removeprefix("torch.")
+    place = f"{found.device} in {number_format}, {found.threads} threads"
+    memory = "not told by this system" if found.peak_memory is None else f"{found.peak_memory / 2**30:.2f} GiB"
+    facts = [
+        ["measured", f"{found.steps} steps on {place}, after {found.warm_up} others"],
+        ["tokens a second", f"{found.tokens / found.seconds:,.0f} (source and target, no padding)"],
+        ["tokens a step", f"{found.tokens:,.0f} of at most {found.tokens_per_step:,}"],
+        ["padding", f"{found.padding:.1%} of the places"],
+        ["matrix products", f"{found.operations / found.seconds / 1e9:,.1f} GFLOP/s"],
+        [
+            "share of ceiling",
+            f"{found.share_of_ceiling:.1%} of {found.ceiling / 1e9:,.1f} GFLOP/s, large products in torch",
+        ],
+        ["peak memory", memory],
+    ]
+    show_table(["over all steps", ""], facts)
+    say("nothing was written; without --profile the same command trains")

@@ -24,8 +24,11 @@ from attento.text.special import BOS_ID, EOS_ID, PAD_ID
 Indices: TypeAlias = NDArray[np.int64]
 Pair: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32]]
 
-POOL_SIZE = 1_000_000
-"""Pairs that are sorted by length together. Beside its pool, an epoch holds 16 bytes a pair: order and lengths."""
+BLOCK_PAIRS = 4096
+"""Pairs that follow each other in the corpus and go into the same pool: only blocks are shuffled in a whole epoch."""
+
+POOL_PAIRS = 1 << 20
+"""Pairs that are sorted by length together. Beside one pool, an epoch holds 32 bytes a block."""
 
 
 @runtime_checkable
@@ -36,12 +39,12 @@ class PairSource(Protocol):
         """Return the number of pairs."""
         ...
 
-    def lengths(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return the number of pieces of every source and of every target."""
+    def corpus_sizes(self) -> list[int]:
+        """Return the number of pairs of each corpus of the configuration; they stand one behind the other."""
         ...
 
-    def corpus_ids(self) -> NDArray[np.int16]:
-        """Return for every pair which corpus of the configuration it comes from."""
+    def lengths(self, start: int, stop: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the number of pieces of the sources and of the targets of the pairs from `start` to `stop`."""
         ...
 
     def take(self, indices: Indices) -> list[Pair]:
@@ -135,19 +138,41 @@ def _pad(rows: Sequence[NDArray[np.int32]]) -> tuple[Int[Tensor, "B L"], Bool[Te
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the endless row of batches: the batch number `index` of an epoch, both counted from 0."""
+    """A place in the endless row of batches: the batch `index` of a `pool` of an epoch, all counted from 0."""
 
     epoch: int = 0
+    pool: int = 0
     index: int = 0
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """The blocks of an epoch in their order, and how the pairs drawn from them are dealt into pools."""
+
+    starts: Indices
+    stops: Indices
+    drawn: Indices
+    num_pools: int
+
+    def of_pool(self, pool: int) -> Iterator[tuple[int, slice]]:
+        """Yield each block that gives to a pool, and which of the pairs drawn from it it gives."""
+        ends = np.cumsum(self.drawn)
+        # As Python integers, whose products do not overflow.
+        first, last = (int(ends[-1]) * number // self.num_pools for number in (pool, pool + 1))
+        first_block, last_block = np.searchsorted(ends, (first, last - 1), side="right").tolist()
+        for block in range(first_block, last_block + 1):
+            before = int(ends[block] - self.drawn[block])
+            yield block, slice(max(first - before, 0), last - before)
 
 
 class TokenBatches:
     """Endless training batches of at most `tokens_per_step` source and target tokens, eos counted, padding not.
 
-    The order of an epoch is a pure function of (seed, epoch): pairs are shuffled, dealt into equal pools of at most
-    `pool_size`, sorted by length inside a pool, cut into batches, and the batches of a pool shuffled. Nothing is
-    dropped: a pair above the budget is a batch of its own. A corpus of weight w is passed w times in an epoch; the
-    fraction of w is a random subset, drawn afresh each epoch.
+    The order of an epoch is a pure function of (seed, epoch): blocks of `BLOCK_PAIRS` pairs that follow each other are
+    shuffled and dealt into equal pools of at most `pool_size` pairs; a pool is shuffled, sorted by length, cut into
+    batches, and its batches are shuffled. Nothing is dropped: a pair above the budget is a batch of its own. A corpus
+    of weight w is passed w times in an epoch; the fraction of w is a random subset, drawn afresh each epoch. Of a
+    corpus, no more than the lengths of one pool are read ahead, so that neither start nor memory grow with it.
 
     Raises:
         ConfigError: `tokens_per_step` or a weight is out of range, or a corpus has no weight.
@@ -161,7 +186,7 @@ class TokenBatches:
         seed: int,
         weights: Sequence[float] | None = None,
         *,
-        pool_size: int = POOL_SIZE,
+        pool_size: int = POOL_PAIRS,
     ) -> None:
         if tokens_per_step < 1:
             raise ConfigError(f"`tokens_per_step` must be at least 1, but got {tokens_per_step}")
@@ -169,72 +194,90 @@ class TokenBatches:
         self._tokens_per_step = tokens_per_step
         self._seed = seed
         self._pool_size = pool_size
-        self._source_lengths, self._target_lengths = pairs.lengths()
-        corpus_ids = pairs.corpus_ids()
-        num_corpora = int(corpus_ids.max(initial=-1)) + 1
-        self._weights = [1.0] * num_corpora if weights is None else list(weights)
-        wrong = [weight for weight in self._weights if not (math.isfinite(weight) and weight >= 0)]
+        sizes = pairs.corpus_sizes()
+        weights = [1.0] * len(sizes) if weights is None else weights
+        wrong = [weight for weight in weights if not (math.isfinite(weight) and weight >= 0)]
         if wrong:
             raise ConfigError(f"`weight` of a corpus must be a number of 0 or more, but got {wrong[0]}")
-        if len(self._weights) < num_corpora:
-            raise ConfigError(f"every corpus needs a `weight`, but got {len(self._weights)} for {num_corpora} corpora")
-        sizes = np.bincount(corpus_ids, minlength=len(self._weights))
-        if not any(round(weight * size) for weight, size in zip(self._weights, sizes.tolist(), strict=True)):
+        if len(weights) < len(sizes):
+            raise ConfigError(f"every corpus needs a `weight`, but got {len(weights)} for {len(sizes)} corpora")
+        # A corpus of which no pair is left may stand at the end, unseen among the pairs.
+        self._corpora = [(size, round(weight * size)) for size, weight in zip(sizes, weights, strict=False)]
+        if not any(drawn for _, drawn in self._corpora):
             raise DataError("no sentence pair is left to train on; look into the corpora and their `weight`")
 
-    def from_position(self, epoch: int = 0, index: int = 0) -> Iterator[tuple[Position, Batch]]:
+    def from_position(self, position: Position = Position()) -> Iterator[tuple[Position, Batch]]:
         """Yield batches from a place on, for ever, each with the position after it (what a checkpoint stores).
 
         Raises:
-            DataError: the epoch has fewer batches than `index`; data or settings are not those of the position.
+            DataError: there is no such place; data or settings are not those of the position.
         """
+        epoch, first_pool, index = position.epoch, position.pool, position.index
         while True:
-            batches = -1
-            for batches, (indices, is_last) in enumerate(self._epoch(epoch)):
-                if batches >= index:
-                    after = Position(epoch + 1, 0) if is_last else Position(epoch, batches + 1)
-                    yield after, make_batch(self._pairs.take(indices))
-            if index > batches + 1:
-                raise DataError(
-                    f"cannot go on from batch {index} of epoch {epoch}, which has {batches + 1} batches; "
-                    "go on with the data, `tokens_per_step` and `seed` that the run was started with"
-                )
-            epoch, index = epoch + 1, 0
+            blocks = self._blocks(epoch)
+            _check_place(f"pool {first_pool} of epoch {epoch}", first_pool, blocks.num_pools, "pools")
+            for pool in range(first_pool, blocks.num_pools):
+                batches = self._pool(epoch, pool, blocks)
+                _check_place(f"batch {index} of pool {pool} of epoch {epoch}", index, len(batches), "batches")
+                for number in range(index, len(batches)):
+                    after = Position(epoch, pool, number + 1)
+                    if number + 1 == len(batches):
+                        after = Position(epoch, pool + 1) if pool + 1 < blocks.num_pools else Position(epoch + 1)
+                    yield after, make_batch(self._pairs.take(batches[number]))
+                index = 0
+            epoch, first_pool = epoch + 1, 0
 
-    def _epoch(self, epoch: int) -> Iterator[tuple[Indices, bool]]:
-        """Yield the pairs of each batch of an epoch, and whether it is the last."""
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self._seed, epoch])))
-        order = self._draw(generator)
-        pools = np.array_split(order, -(-len(order) // self._pool_size))
-        for pool_number, pool in enumerate(pools, start=1):
-            batches = self._cut(pool)
-            generator.shuffle(batches)
-            for number, batch in enumerate(batches, start=1):
-                yield batch, pool_number == len(pools) and number == len(batches)
+    def _generator(self, *place: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self._seed, spawn_key=place)))
 
-    def _draw(self, generator: np.random.Generator) -> Indices:
-        """Return the pairs of an epoch, shuffled, each as often as the weight of its corpus says."""
-        corpus_ids = self._pairs.corpus_ids()
-        drawn = []
-        for corpus, weight in enumerate(self._weights):
-            members = np.flatnonzero(corpus_ids == corpus)
-            if len(members):
-                passes, rest = divmod(round(weight * len(members)), len(members))
-                drawn += [members] * passes + [generator.permutation(members)[:rest]]
-        order = np.concatenate(drawn)
-        generator.shuffle(order)
-        return order
+    def _blocks(self, epoch: int) -> _Blocks:
+        """Return the blocks of an epoch, shuffled, each as often as the weight of its corpus says."""
+        generator = self._generator(epoch)
+        rows: list[Indices] = []
+        first = 0
+        for size, drawn in self._corpora:
+            edges = np.append(np.arange(0, size, BLOCK_PAIRS), size)
+            starts, stops = first + edges[:-1], first + edges[1:]
+            passes, rest = divmod(drawn, max(size, 1))
+            rows += [np.stack((starts, stops, stops - starts), axis=1)] * passes
+            if rest:
+                # Systematic sampling: `rest` pairs in all, and every pair with the same probability.
+                shares = (rest * edges + generator.integers(size)) // size
+                rows.append(np.stack((starts, stops, np.diff(shares)), axis=1))
+            first += size
+        blocks = generator.permutation(np.concatenate(rows))
+        num_pools = -(-sum(drawn for _, drawn in self._corpora) // self._pool_size)
+        return _Blocks(blocks[:, 0], blocks[:, 1], blocks[:, 2], num_pools)
 
-    def _cut(self, pool: Indices) -> list[Indices]:
-        """Sort a pool by length and cut it into batches."""
-        source = self._source_lengths[pool].astype(np.int64) + 1
-        target = self._target_lengths[pool].astype(np.int64) + 1
+    def _pool(self, epoch: int, pool: int, blocks: _Blocks) -> list[Indices]:
+        """Return the pairs of each batch of a pool."""
+        members, sources, targets = [], [], []
+        for block, given in blocks.of_pool(pool):
+            start, stop = int(blocks.starts[block]), int(blocks.stops[block])
+            source, target = self._pairs.lengths(start, stop)
+            rows = np.arange(stop - start)
+            if blocks.drawn[block] < len(rows):
+                # A generator of its own: two pools that share the block must agree on what is drawn from it.
+                rows = self._generator(epoch, 0, block).permutation(rows)[: blocks.drawn[block]]
+            rows = rows[given]
+            members.append(start + rows)
+            sources.append(source[rows])
+            targets.append(target[rows])
+        generator = self._generator(epoch, pool)
+        order = generator.permutation(sum(map(len, members)))
+        tokens = [np.concatenate(each)[order] + 1 for each in (sources, targets)]
+        batches = self._cut(np.concatenate(members)[order], *tokens)
+        generator.shuffle(batches)
+        return batches
+
+    def _cut(self, pool: Indices, source: NDArray[np.int32], target: NDArray[np.int32]) -> list[Indices]:
+        """Sort a pool by length in tokens and cut it into batches."""
         longer = np.maximum(source, target)
         # Pairs of one greater length are walked from long target to long source, those of the next length back: beside
         # one another, batches differ little in both lengths, which is what keeps padding low.
         slant = np.where(longer % 2, target - source, source - target)
         by_length = np.lexsort((slant, longer))
-        ends = np.cumsum((source + target)[by_length]).tolist()
+        ends = np.cumsum((source + target)[by_length], dtype=np.int64).tolist()
         fewest = len(_cuts(ends, self._tokens_per_step))
         # The least limit that needs no more batches: all come out alike, and none is a small remainder.
         limit = bisect_left(
@@ -244,6 +287,14 @@ class TokenBatches:
             key=lambda limit: len(_cuts(ends, limit)) <= fewest,
         )
         return np.split(pool[by_length], _cuts(ends, limit)[:-1])
+
+
+def _check_place(place: str, number: int, count: int, what: str) -> None:
+    if number >= count:
+        raise DataError(
+            f"cannot go on from {place}, which has {count} {what}; "
+            "go on with the data, `tokens_per_step` and `seed` that the run was started with"
+        )
 
 
 def _cuts(ends: Sequence[int], limit: int) -> list[int]:

@@ -5,18 +5,22 @@ Each pair that is left out is counted under one rule, the first that hits it in 
 
 import hashlib
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attento.data.config import CleaningConfig
 from attento.data.corpora import Languages, Pair
-from attento.data.scripts import script_share, scripts_of_language
+from attento.data.scripts import script_of, script_share, scripts_of_language
 
 # Controls that are white space (tab, line and page feeds, CR, U+0085) are left to the tokenizer, which sees spaces.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd]")
+_UNKNOWN = 2
 
 
 class Rule(IntEnum):
@@ -39,9 +43,18 @@ class Cleaner:
     config: CleaningConfig
     languages: Languages
 
-    def judge_text(self, source: str, target: str) -> Rule:
-        """Return the first rule that leaves this pair out by its text; white space around it does not count."""
-        source, target = source.strip(), target.strip()
+    def judge_texts(self, sources: Sequence[str], targets: Sequence[str]) -> NDArray[np.uint8]:
+        """Return for each pair the first rule that leaves it out by its text, which has no white space around it."""
+        suspects = _has_odd_character(sources, self.languages.source)
+        suspects |= _has_odd_character(targets, self.languages.target)
+        pairs = list(zip(sources, targets, strict=True))
+        suspects |= np.fromiter((source == target or not (source and target) for source, target in pairs), np.bool_)
+        rules = np.full(len(pairs), Rule.KEPT, np.uint8)
+        for place in np.flatnonzero(suspects).tolist():
+            rules[place] = self._judge_text(*pairs[place])
+        return rules
+
+    def _judge_text(self, source: str, target: str) -> Rule:
         config = self.config
         if config.drop_empty and not (source and target):
             return Rule.EMPTY
@@ -53,17 +66,19 @@ class Cleaner:
             return Rule.IDENTICAL
         return Rule.KEPT
 
-    def judge_lengths(self, source: int, target: int) -> Rule:
-        """Return the first rule that leaves a pair out by its numbers of pieces."""
+    def judge_lengths(self, source: NDArray[np.int32], target: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """Return for each pair the first rule that leaves it out by its numbers of pieces."""
         config = self.config
-        shorter, longer = min(source, target), max(source, target)
-        if config.drop_empty and not shorter:
-            return Rule.EMPTY
-        if config.max_tokens is not None and longer > config.max_tokens:
-            return Rule.TOO_LONG
-        if config.max_ratio is not None and longer > config.max_ratio * shorter + config.ratio_slack:
-            return Rule.LENGTH_RATIO
-        return Rule.KEPT
+        shorter, longer = np.minimum(source, target), np.maximum(source, target)
+        rules = np.full(len(source), Rule.KEPT, np.uint8)
+        # The first rule comes last, and stays.
+        if config.max_ratio is not None:
+            rules[longer > config.max_ratio * shorter + config.ratio_slack] = Rule.LENGTH_RATIO
+        if config.max_tokens is not None:
+            rules[longer > config.max_tokens] = Rule.TOO_LONG
+        if config.drop_empty:
+            rules[shorter == 0] = Rule.EMPTY
+        return rules
 
     def _is_wrong_script(self, source: str, target: str, least: float) -> bool:
         sides = ((source, self.languages.source), (target, self.languages.target))
@@ -73,14 +88,49 @@ class Cleaner:
         )
 
 
+def _has_odd_character(texts: Sequence[str], language: str) -> NDArray[np.bool_]:
+    """Return which texts hold a control character or a letter of a foreign script, which most texts do not."""
+    joined = "\n".join((*texts, ""))
+    codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
+    known = _oddness(language)
+    found = known[codes]
+    if (found == _UNKNOWN).any():
+        for code in np.unique(codes[found == _UNKNOWN]).tolist():
+            known[code] = _is_odd(chr(code), language)
+        found = known[codes]
+    line_ends = np.flatnonzero(codes == ord("\n"))
+    result = np.zeros(len(texts), np.bool_)
+    result[np.searchsorted(line_ends, np.flatnonzero(found))] = True
+    return result
+
+
+@cache
+def _oddness(language: str) -> NDArray[np.uint8]:
+    """Return what is known of every character; it is found out when a character is first met."""
+    return np.full(sys.maxunicode + 1, _UNKNOWN, np.uint8)
+
+
+def _is_odd(character: str, language: str) -> bool:
+    scripts = scripts_of_language(language)
+    is_foreign = scripts is not None and script_of(character) not in (None, *scripts)
+    return is_foreign or _CONTROLS.match(character) is not None
+
+
 def pair_digest(pair: Pair) -> int:
     """Return 64 bits that two pairs share when their texts are the same but for white space."""
-    return _digest("\n".join(" ".join(text.split()) for text in pair))
+    return _digest("\n".join(map(_single_spaced, pair)))
 
 
 def sentence_digest(text: str) -> int:
     """Return 64 bits that two sentences share when they are the same but for white space and case."""
-    return _digest(" ".join(text.casefold().split()))
+    return _digest(_single_spaced(text).casefold())
+
+
+def _single_spaced(text: str) -> str:
+    # No other white space is printable; most texts need no work.
+    if text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]:
+        return text
+    return " ".join(text.split())
 
 
 def _digest(text: str) -> int:

@@ -11,9 +11,10 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from attento.data.config import CorpusConfig
 from attento.errors import DataError, MissingExtraError
 
 CHUNK_PAIRS = 4096
-_CHUNK_CHARACTERS = 1 << 23
+_CHUNK_BYTES = 1 << 23
 
 Pair = tuple[str, str]
 
@@ -36,34 +37,37 @@ class Languages:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some pairs that follow each other in one corpus."""
+    r"""Some pairs that follow each other in one corpus: the lines of two texts, each ended by "\n"."""
 
     corpus: int
     first_line: int
-    pairs: list[Pair]
+    source: str
+    target: str
+
+    @classmethod
+    def of(cls, corpus: int, first_line: int, pairs: Sequence[Pair]) -> "Chunk":
+        """Put pairs together; no text may hold a line feed."""
+        source, target = ("".join(f"{pair[side]}\n" for pair in pairs) for side in (0, 1))
+        return cls(corpus, first_line, source, target)
+
+    @property
+    def sources(self) -> list[str]:
+        """The source sentences."""
+        return self.source.split("\n")[:-1]
+
+    @property
+    def targets(self) -> list[str]:
+        """The target sentences."""
+        return self.target.split("\n")[:-1]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs, one by one."""
+        return list(zip(self.sources, self.targets, strict=True))
 
 
 def read_chunks(corpus: CorpusConfig, index: int, languages: Languages, root: Path) -> Iterator[Chunk]:
-    """Yield a corpus in chunks of `CHUNK_PAIRS` pairs, fewer where lines are very long.
-
-    Raises:
-        DataError: as `read_pairs`.
-    """
-    pairs: list[Pair] = []
-    first_line, characters = 1, 0
-    for pair in read_pairs(corpus, languages, root):
-        pairs.append(pair)
-        characters += len(pair[0]) + len(pair[1])
-        if len(pairs) == CHUNK_PAIRS or characters >= _CHUNK_CHARACTERS:
-            yield Chunk(index, first_line, pairs)
-            first_line += len(pairs)
-            pairs, characters = [], 0
-    if pairs:
-        yield Chunk(index, first_line, pairs)
-
-
-def read_pairs(corpus: CorpusConfig, languages: Languages, root: Path) -> Iterator[Pair]:
-    """Yield the pairs of a corpus in the order of the file, untouched.
+    """Yield a corpus in the order of its file, untouched, `CHUNK_PAIRS` pairs at a time, fewer of very long lines.
 
     Raises:
         DataError: a file is missing, empty, damaged, not UTF-8, holds a NUL byte or a malformed line; or two aligned
@@ -73,11 +77,23 @@ def read_pairs(corpus: CorpusConfig, languages: Languages, root: Path) -> Iterat
     if corpus.pairs is not None:
         path = root / corpus.pairs
         parse = _parse_tsv if corpus.pairs_format == ".tsv" else _parse_jsonl
-        for number, line in enumerate(read_lines(path), 1):
-            yield parse(line, f"{path}:{number}", languages)
+        for first_line, (text,) in _read_together(path):
+            lines = enumerate(text.split("\n")[:-1], first_line)
+            yield Chunk.of(index, first_line, [parse(line, f"{path}:{number}", languages) for number, line in lines])
     else:
         assert corpus.source is not None and corpus.target is not None  # held by CorpusConfig
-        yield from _read_aligned(root / corpus.source, root / corpus.target)
+        for first_line, (source, target) in _read_together(root / corpus.source, root / corpus.target):
+            yield Chunk(index, first_line, source, target)
+
+
+def read_pairs(corpus: CorpusConfig, languages: Languages, root: Path) -> Iterator[Pair]:
+    """Yield the pairs of a corpus in the order of the file, untouched.
+
+    Raises:
+        DataError, MissingExtraError: as `read_chunks`.
+    """
+    for chunk in read_chunks(corpus, 0, languages, root):
+        yield from chunk.pairs
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -87,40 +103,79 @@ def read_lines(path: Path) -> Iterator[str]:
         DataError: the file is missing, empty, damaged, not UTF-8, or holds a NUL byte.
         MissingExtraError: a `.zst` file is read and `zstandard` is not installed.
     """
-    number = 0
+    for _, (text,) in _read_together(path):
+        yield from text.split("\n")[:-1]
+
+
+def _read_together(*paths: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of a line and, of each file, the text of that and the following lines, equally many of each."""
+    first_line = 1
+    blocks = _row_blocks(paths)
+    for rows in blocks:
+        # No line is empty: each has its end, or is the last one and has something before it.
+        if not all(rows[-1]):
+            raise _misaligned(paths, first_line - 1, chain(rows, chain.from_iterable(blocks)))
+        columns = zip(*rows, strict=True)
+        yield first_line, [_decode(lines, path, first_line) for lines, path in zip(columns, paths, strict=True)]
+        first_line += len(rows)
+
+
+def _row_blocks(paths: Sequence[Path]) -> Iterator[list[tuple[bytes, ...]]]:
+    """Yield the raw lines of files side by side, some at a time; b"" where a file has no more."""
+    rows: list[tuple[bytes, ...]] = []
+    size = 0
+    for row in zip_longest(*map(_raw_lines, paths), fillvalue=b""):
+        rows.append(row)
+        size += sum(map(len, row))
+        if len(rows) == CHUNK_PAIRS or size >= _CHUNK_BYTES:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
     with _open(path) as file:
-        for number, raw in enumerate(file, 1):
-            if b"\0" in raw:
-                raise DataError(f"{path}:{number}: holds a NUL byte; is this a text file in UTF-8?")
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as problem:
-                raise DataError(
-                    f"{path}:{number}: is not valid UTF-8 (byte 0x{raw[problem.start]:02x} at position "
-                    f"{problem.start + 1} of the line); convert the file, for example with "
-                    f"`iconv -f WINDOWS-1252 -t UTF-8`"
-                ) from None
-            yield (line.removeprefix("\ufeff") if number == 1 else line).removesuffix("\n")
-    if number == 0:
-        raise DataError(f"{path}: is empty")
+        first = file.readline()
+        if not first:
+            raise DataError(f"{path}: is empty")
+        yield first
+        yield from file
 
 
-def _read_aligned(source: Path, target: Path) -> Iterator[Pair]:
-    source_lines, target_lines = read_lines(source), read_lines(target)
-    for count, source_line in enumerate(source_lines):
-        target_line = next(target_lines, None)
-        if target_line is None:
-            more = 1 + sum(1 for _ in source_lines)
-            raise _misaligned(source, count + more, target, count)
-        yield source_line, target_line
-    more = sum(1 for _ in target_lines)
-    if more:
-        raise _misaligned(source, count + 1, target, count + 1 + more)
+def _decode(lines: Sequence[bytes], path: Path, first_line: int) -> str:
+    raw = b"".join(lines)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise next(filter(None, (_flaw(line, f"{path}:{number}") for number, line in enumerate(lines, first_line))))
+    if first_line == 1:
+        text = text.removeprefix("\ufeff")
+    return text if text.endswith("\n") else text + "\n"
 
 
-def _misaligned(source: Path, source_count: int, target: Path, target_count: int) -> DataError:
+def _flaw(raw: bytes, where: str) -> DataError | None:
+    if b"\0" in raw:
+        return DataError(f"{where}: holds a NUL byte; is this a text file in UTF-8?")
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        return DataError(
+            f"{where}: is not valid UTF-8 (byte 0x{raw[problem.start]:02x} at position {problem.start + 1} of the "
+            "line); convert the file, for example with `iconv -f WINDOWS-1252 -t UTF-8`"
+        )
+    return None
+
+
+def _misaligned(paths: Sequence[Path], lines_before: int, rows: Iterable[tuple[bytes, ...]]) -> DataError:
+    counts = [lines_before, lines_before]
+    for row in rows:
+        for side, line in enumerate(row):
+            counts[side] += bool(line)
     return DataError(
-        f"{source} has {source_count} lines and {target} has {target_count}: aligned files must have the same number "
+        f"{paths[0]} has {counts[0]} lines and {paths[1]} has {counts[1]}: aligned files must have the same number "
         r'(lines end at "\n" alone)'
     )
 

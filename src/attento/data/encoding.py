@@ -6,7 +6,7 @@ What comes out of a chunk depends on the chunk alone, so that the number of proc
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attento.data.cleaning import Cleaner, Rule, pair_digest, sentence_digest
-from attento.data.corpora import Chunk, Pair
+from attento.data.corpora import Chunk
 from attento.data.shards import Ragged
+from attento.data.words import PlainTokenizer, WordTokenizer
 from attento.errors import DataError
-from attento.text.tokenizer import TokenizerPair
+from attento.text.tokenizer import SubwordModel, TokenizerPair
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,25 @@ class EncodedChunk:
     source_digests: NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
 class Encoder:
     """Judges and tokenizes the pairs of a chunk."""
 
-    tokenizers: TokenizerPair
-    cleaner: Cleaner
+    def __init__(self, tokenizers: TokenizerPair, cleaner: Cleaner, model: SubwordModel) -> None:
+        self._cleaner = cleaner
+        kind: type[WordTokenizer | PlainTokenizer] = WordTokenizer if model == "bpe" else PlainTokenizer
+        self._source = kind(tokenizers.source)
+        self._target = self._source if tokenizers.joint else kind(tokenizers.target)
 
     def __call__(self, chunk: Chunk) -> EncodedChunk:
         """Return what became of the chunk; duplicates are not looked for, for they may be in another one."""
-        rules = np.fromiter((self.cleaner.judge_text(*pair) for pair in chunk.pairs), np.uint8, len(chunk.pairs))
-        places = np.flatnonzero(rules == Rule.KEPT).tolist()
-        source, target = encode_pairs(self.tokenizers, [chunk.pairs[place] for place in places])
-        for place, *lengths in zip(places, source.lengths.tolist(), target.lengths.tolist(), strict=True):
-            rules[place] = self.cleaner.judge_lengths(*lengths)
+        sources, targets = strip(chunk.sources), strip(chunk.targets)
+        rules = self._cleaner.judge_texts(sources, targets)
+        places = np.flatnonzero(rules == Rule.KEPT)
+        source = self._source.encode_batch([sources[place] for place in places.tolist()])
+        target = self._target.encode_batch([targets[place] for place in places.tolist()])
+        rules[places] = self._cleaner.judge_lengths(source.lengths, target.lengths)
         kept = rules[places] == Rule.KEPT
-        pairs = [chunk.pairs[place] for place in np.flatnonzero(rules == Rule.KEPT).tolist()]
+        pairs = [(sources[place], targets[place]) for place in places[kept].tolist()]
         return EncodedChunk(
             rules,
             source.keep(kept),
@@ -58,11 +62,9 @@ class Encoder:
         )
 
 
-def encode_pairs(tokenizers: TokenizerPair, pairs: list[Pair]) -> tuple[Ragged, Ragged]:
-    """Return the ids of sources and targets; white space around a text is left out."""
-    sources = tokenizers.source.encode_batch([source.strip() for source, _ in pairs])
-    targets = tokenizers.target.encode_batch([target.strip() for _, target in pairs])
-    return Ragged.of(sources), Ragged.of(targets)
+def strip(texts: Sequence[str]) -> list[str]:
+    """Return texts without the white space around them, which counts neither in cleaning nor in tokenizing."""
+    return [text.strip() for text in texts]
 
 
 def encode_chunks(
@@ -81,8 +83,6 @@ def encode_chunks(
         workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(encoder,)
     )
     try:
-        with _without_interrupts():
-            executor.submit(int)  # whatever the first task is, it starts all workers
         yield from _in_order(executor, chunks, window=2 * workers)
     except BrokenProcessPool as problem:
         raise DataError(
@@ -98,7 +98,9 @@ def _in_order(
     # A bounded queue: an executor's own `map` would read the whole corpus ahead into memory.
     under_way: deque[tuple[Chunk, Future[EncodedChunk]]] = deque()
     for chunk in chunks:
-        under_way.append((chunk, executor.submit(_work, chunk)))
+        with _without_interrupts():  # any task may start a worker, as long as not all are there
+            future = executor.submit(_work, chunk)
+        under_way.append((chunk, future))
         if len(under_way) >= window:
             first, future = under_way.popleft()
             yield first, future.result()

@@ -1,13 +1,13 @@
 """From raw parallel text to a prepared folder: check, learn the vocabulary, clean, tokenize, store, report.
 
 The corpora are read twice, as streams: once to check every line, take their fingerprint and draw the tokenizer's
-sample, once to encode. Memory holds that sample, a few chunks under way, the held-out text and 8 to 16 bytes a training
-pair for telling duplicates. The folder is made beside its place and renamed when it is whole.
+sample, once to encode. Memory holds that sample, a few chunks under way, the words that each process has met of late,
+the held-out text and 8 to 16 bytes a training pair for telling duplicates. The folder is made beside its place and
+renamed when it is whole.
 """
 
 import hashlib
 import json
-import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ import numpy as np
 from attento.data.cleaning import Cleaner, Rule, SeenDigests
 from attento.data.config import DataConfig, TokenizerConfig
 from attento.data.corpora import CHUNK_PAIRS, Chunk, Languages, Pair, read_chunks
-from attento.data.encoding import EncodedChunk, Encoder, encode_chunks, encode_pairs
+from attento.data.encoding import EncodedChunk, Encoder, encode_chunks, strip
 from attento.data.held_out import HeldOut
 from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
 from attento.data.prepared import (
@@ -28,10 +28,15 @@ from attento.data.prepared import (
     REPORT_JSON_FILE,
     VALIDATION_TEXTS,
     PreparedCorpus,
+    known_fingerprint,
+    renew_stamps,
+    write_json,
 )
 from attento.data.report import CorpusCount, Report
 from attento.data.scripts import scripts_of_language
 from attento.data.shards import ShardWriter
+from attento.data.stamps import Stamps, stamp_files
+from attento.data.words import PlainTokenizer
 from attento.errors import DataError
 from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
 
@@ -46,9 +51,10 @@ def prepare(
 ) -> PreparedCorpus:
     """Prepare training text into a folder, or open the folder when it already holds just that.
 
-    Same settings and text give the same bytes, whatever the number of workers. A folder of another preparation is
-    replaced once the new one is whole; any other folder is left alone. With several workers, a script that calls this
-    must guard its entry with `if __name__ == "__main__":`.
+    Same settings and text give the same bytes, whatever the number of workers. (The record also holds the times of
+    files that were not changed just before: while they, the sizes and the settings stay, the text is not read again.) A
+    folder of another preparation is replaced once the new one is whole; any other folder is left alone. With several
+    workers, a script that calls this must guard its entry with `if __name__ == "__main__":`.
 
     Raises:
         DataError: a corpus cannot be read as it stands (file and line are named), no pair survives cleaning, the
@@ -59,22 +65,39 @@ def prepare(
     if workers < 1:
         raise DataError(f"`workers` must be at least 1, but is {workers}")
     refuse_foreign_folder(output)
+    # Before the text is read: what changes after this is seen the next time.
+    stamps = stamp_files(config, data_root)
+    already = _opened(output)
+    if already is not None and known_fingerprint(output, config, stamps):
+        return already
     scan = _scan(config, data_root, report_progress)
-    if (already := _opened(output)) is not None and already.fingerprint == scan.fingerprint:
+    if already is not None and already.fingerprint == scan.fingerprint:
+        renew_stamps(output, scan.fingerprint, stamps)
         return already
     with partial_folder(output) as folder:
-        _Preparation(config, data_root, folder, workers, report_progress, scan).run()
+        _Preparation(config, data_root, folder, workers, report_progress, scan).run(stamps)
         put_in_place(folder, output)
     return PreparedCorpus.open(output)
 
 
-def fingerprint(config: DataConfig, data_root: Path, progress: Progress | None = None) -> str:
+def fingerprint(
+    config: DataConfig, data_root: Path, progress: Progress | None = None, *, known: Path | None = None
+) -> str:
     """Return what `PreparedCorpus.fingerprint` would be: a hash of all settings and of every pair they name.
+
+    Where a folder was prepared with these settings, and its path is given as `known`, the text is read only if a file
+    has another size or time than it had then.
 
     Raises:
         DataError: a corpus cannot be read as it stands.
     """
-    return _scan(config, data_root, progress or _silent).fingerprint
+    stamps = stamp_files(config, data_root)
+    if known is not None and (found := known_fingerprint(known, config, stamps)):
+        return found
+    found = _scan(config, data_root, progress or _silent).fingerprint
+    if known is not None:
+        renew_stamps(known, found, stamps)
+    return found
 
 
 @dataclass(frozen=True)
@@ -88,27 +111,41 @@ def _scan(config: DataConfig, data_root: Path, progress: Progress) -> _Scan:
     """Read every corpus once: all is checked before anything is made."""
     settings = json.dumps(config.model_dump(mode="json"), sort_keys=True)
     content = hashlib.sha256(f"{FORMAT}\0{settings}".encode())
-    sample: list[Pair] = []
-    generator = random.Random(_SAMPLE_SEED)
-    seen = 0
+    sample = _Reservoir(config.tokenizer.sample_lines)
     for index, corpus in enumerate((*config.train, config.validation, config.test)):
-        content.update(b"\0")  # no text holds one, so that a pair cannot move from one corpus to the next unseen
+        sides = hashlib.sha256(), hashlib.sha256()
         for chunk in read_chunks(corpus, index, _languages(config), data_root) if corpus is not None else ():
-            content.update("".join(f"{source}\n{target}\n" for source, target in chunk.pairs).encode("utf-8"))
+            for side, text in zip(sides, (chunk.source, chunk.target), strict=True):
+                side.update(text.encode("utf-8"))
             if index < len(config.train):
-                for pair in chunk.pairs:
-                    _keep_in_reservoir(sample, pair, seen, config.tokenizer.sample_lines, generator)
-                    seen += 1
-                progress("reading", seen, None)
-    return _Scan(content.hexdigest(), sample, seen)
+                sample.add(chunk)
+                progress("reading", sample.seen, None)
+        for side in sides:
+            content.update(side.digest())
+    return _Scan(content.hexdigest(), sample.pairs, sample.seen)
 
 
-def _keep_in_reservoir(sample: list[Pair], pair: Pair, seen: int, size: int, generator: random.Random) -> None:
-    """Vitter 1985, "Random sampling with a reservoir", algorithm R: every pair stays with the same probability."""
-    if seen < size:
-        sample.append(pair)
-    elif (place := generator.randrange(seen + 1)) < size:
-        sample[place] = pair
+class _Reservoir:
+    """A random sample: every pair stays with the same probability.
+
+    Vitter 1985, "Random sampling with a reservoir", algorithm R.
+    """
+
+    def __init__(self, size: int, seed: int = _SAMPLE_SEED) -> None:
+        self.pairs: list[Pair] = []
+        self.seen = 0
+        self._size = size
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def add(self, chunk: Chunk) -> None:
+        """Offer pairs to the sample."""
+        pairs = chunk.pairs
+        room = min(self._size - len(self.pairs), len(pairs))
+        self.pairs += pairs[:room]
+        places = self._generator.integers(np.arange(self.seen + room, self.seen + len(pairs)) + 1)
+        for offset in np.flatnonzero(places < self._size).tolist():
+            self.pairs[places[offset]] = pairs[room + offset]
+        self.seen += len(pairs)
 
 
 class _Preparation:
@@ -123,36 +160,45 @@ class _Preparation:
         self._report = Report([CorpusCount(each.name, each.weight) for each in config.train])
         self._held_out = HeldOut(config, data_root)
 
-    def run(self) -> None:
+    def run(self, stamps: Stamps | None) -> None:
         """Fill the folder."""
         self._tell_rules_off()
         tokenizers = self._learn_tokenizers()
         tokenizers.save(self._folder)
         self._report.vocab_sizes = (tokenizers.source.vocab_size, tokenizers.target.vocab_size)
-        shards = {"train": self._write_train(tokenizers), "validation": self._write_validation(tokenizers)}
+        writers = {"train": self._write_train(tokenizers), "validation": self._write_validation(tokenizers)}
         for overlap in self._held_out.overlaps:
             self._report.add_overlap(overlap)
-        self._write_records(shards)
+        self._write_records(writers, stamps)
 
     def _learn_tokenizers(self) -> TokenizerPair:
         self._progress("training the tokenizer", 0, 1)
         config = self._config.tokenizer
-        pairs = [pair for pair in self._scan.sample if self._cleaner.judge_text(*pair) is Rule.KEPT]
-        if not pairs:
-            pairs = self._scan.sample
-        sources, targets = ([pair[side].strip() for pair in pairs] for side in (0, 1))
+        sources, targets = self._clean_sample()
         if config.joint:
             joint = _train(config, sources + targets)
             pair = TokenizerPair(joint, joint)
         else:
             pair = TokenizerPair(_train(config, sources), _train(config, targets))
-        self._scan.sample.clear()
         self._progress("training the tokenizer", 1, 1)
         return pair
 
-    def _write_train(self, tokenizers: TokenizerPair) -> int:
+    def _clean_sample(self) -> tuple[list[str], list[str]]:
+        """Return the clean texts of the sample, or all of it where none is clean, and let go of it."""
+        sources, targets = (strip([pair[side] for pair in self._scan.sample]) for side in (0, 1))
+        self._scan.sample.clear()
+        rules = [
+            self._cleaner.judge_texts(sources[start : start + CHUNK_PAIRS], targets[start : start + CHUNK_PAIRS])
+            for start in range(0, len(sources), CHUNK_PAIRS)
+        ]
+        kept = np.flatnonzero(np.concatenate(rules) == Rule.KEPT).tolist()
+        if not kept:
+            return sources, targets
+        return [sources[place] for place in kept], [targets[place] for place in kept]
+
+    def _write_train(self, tokenizers: TokenizerPair) -> ShardWriter:
         seen = SeenDigests() if self._config.cleaning.drop_duplicates else None
-        encoder = Encoder(tokenizers, self._cleaner)
+        encoder = Encoder(tokenizers, self._cleaner, self._config.tokenizer.model)
         chunks = _train_chunks(self._config, self._root)
         # Closed at once when something goes wrong, or the workers would live as long as the traceback.
         useful_workers = min(self._workers, -(-self._scan.train_pairs // CHUNK_PAIRS))
@@ -167,7 +213,7 @@ class _Preparation:
             raise DataError(
                 f"no training pair is left of {self._report.read} ({counts}); see the rules in `data.cleaning`"
             )
-        return writer.shards
+        return writer
 
     def _write_chunk(self, writer: ShardWriter, chunk: Chunk, encoded: EncodedChunk, seen: SeenDigests | None) -> None:
         rules, places = encoded.rules, np.flatnonzero(encoded.rules == Rule.KEPT)
@@ -177,7 +223,7 @@ class _Preparation:
         self._held_out.look(chunk, places[new], encoded.source_digests[new])
         writer.append(encoded.source.keep(new), encoded.target.keep(new), chunk.corpus)
 
-    def _write_validation(self, tokenizers: TokenizerPair) -> int:
+    def _write_validation(self, tokenizers: TokenizerPair) -> ShardWriter:
         pairs = self._held_out.validation
         self._report.validation_pairs = len(pairs)
         empty = [line for line, pair in enumerate(pairs, 1) if not all(text.strip() for text in pair)]
@@ -186,25 +232,31 @@ class _Preparation:
                 f"{len(empty)} validation pairs have an empty side (the first in line {empty[0]} of "
                 f"{self._config.validation.name}); they are kept"
             )
+        source, target = (
+            PlainTokenizer(tokenizer).encode_batch(strip([pair[side] for pair in pairs]))
+            for side, tokenizer in enumerate((tokenizers.source, tokenizers.target))
+        )
         with ShardWriter(self._folder, "validation") as writer:
-            writer.append(*encode_pairs(tokenizers, pairs), corpus=0)
+            writer.append(source, target, corpus=0)
         for side, name in enumerate(VALIDATION_TEXTS):
             (self._folder / name).write_bytes("".join(f"{pair[side]}\n" for pair in pairs).encode("utf-8"))
-        return writer.shards
+        return writer
 
-    def _write_records(self, shards: dict[str, int]) -> None:
+    def _write_records(self, writers: dict[str, ShardWriter], stamps: Stamps | None) -> None:
         report = self._report
-        _write_json(self._folder / REPORT_JSON_FILE, report.as_json())
+        write_json(self._folder / REPORT_JSON_FILE, report.as_json())
         (self._folder / REPORT_FILE).write_text(report.as_markdown(), encoding="utf-8", newline="\n")
         record = {
             "format": FORMAT,
             "fingerprint": self._scan.fingerprint,
-            "shards": shards,
+            "files": stamps,
+            "shards": {name: writer.shards for name, writer in writers.items()},
+            "longest": {name: writer.longest for name, writer in writers.items()},
             "counts": {"read": report.read, "train": report.kept, "validation": report.validation_pairs},
             "warnings": report.warnings,
             "settings": self._config.model_dump(mode="json"),
         }
-        _write_json(self._folder / RECORD_FILE, record)
+        write_json(self._folder / RECORD_FILE, record)
 
     def _tell_rules_off(self) -> None:
         cleaning, off = self._config.cleaning, self._report.rules_off
@@ -253,10 +305,6 @@ def _opened(output: Path) -> PreparedCorpus | None:
         return PreparedCorpus.open(output)
     except DataError:
         return None  # not there, of another make or damaged: it is made anew
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:

@@ -1,6 +1,8 @@
 """The prepared folder: everything that training needs of its text, in ids."""
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,11 @@ from typing import Any
 from attento.config import check_settings
 from attento.data.config import DataConfig
 from attento.data.shards import ParallelShards, shard_paths
+from attento.data.stamps import Stamps
 from attento.errors import ConfigError, DataError
 from attento.text.tokenizer import TokenizerPair
 
-FORMAT = 1
+FORMAT = 2
 RECORD_FILE = "prepared.json"
 REPORT_FILE = "report.md"
 REPORT_JSON_FILE = "report.json"
@@ -31,6 +34,9 @@ class PreparedCorpus:
     tokenizers: TokenizerPair
     train: ParallelShards
     validation: ParallelShards
+    longest_train: tuple[int, int]
+    """The most pieces that a source and a target have, eos and bos not counted."""
+    longest_validation: tuple[int, int]
 
     @classmethod
     def open(cls, path: Path) -> "PreparedCorpus":
@@ -52,6 +58,8 @@ class PreparedCorpus:
             tokenizers=TokenizerPair.load(path),
             train=ParallelShards(shard_paths(path, "train", record["shards"]["train"])),
             validation=ParallelShards(shard_paths(path, "validation", record["shards"]["validation"])),
+            longest_train=tuple(record["longest"]["train"]),
+            longest_validation=tuple(record["longest"]["validation"]),
         )
 
     def validation_texts(self) -> tuple[list[str], list[str]]:
@@ -85,3 +93,34 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DataError(f"{path}: was prepared by another version of Attento; prepare the data again")
     return record
+
+
+def known_fingerprint(path: Path, config: DataConfig, stamps: Stamps | None) -> str | None:
+    """Return the fingerprint of a folder that was prepared with these settings from files with these stamps."""
+    record = _record_or_nothing(path)
+    if stamps is None or record.get("files") != stamps or record["settings"] != config.model_dump(mode="json"):
+        return None
+    return str(record["fingerprint"])
+
+
+def renew_stamps(path: Path, fingerprint: str, stamps: Stamps | None) -> None:
+    """Record new stamps of files that hold the text that a folder was prepared from."""
+    record = _record_or_nothing(path)
+    if record.get("fingerprint") == fingerprint:
+        writing = path / f".{RECORD_FILE}.{os.getpid()}"
+        # What cannot be written now only means that the text is read again next time.
+        with suppress(OSError):
+            write_json(writing, record | {"files": stamps})
+            writing.replace(path / RECORD_FILE)
+
+
+def _record_or_nothing(path: Path) -> dict[str, Any]:
+    try:
+        return read_record(path)
+    except DataError:
+        return {}
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value for programs and people."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

@@ -4,9 +4,10 @@ Arrow IPC files with the columns source and target (lists of int32, pieces alone
 ids in memory; the system's page cache holds what is in use.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,26 @@ class Ragged:
         """Return the sequences where the mask is True."""
         return Ragged(self.values[np.repeat(mask, self.lengths)], self.lengths[mask])
 
+    def take(self, places: NDArray[np.int64]) -> "Ragged":
+        """Return the sequences at these places, in this order."""
+        lengths = self.lengths[places]
+        starts = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
+        new_starts = np.cumsum(lengths, dtype=np.int64) - lengths
+        shifts = np.repeat(starts[places] - new_starts, lengths)
+        return Ragged(self.values[shifts + np.arange(len(shifts))], lengths)
+
+    def regroup(self, counts: NDArray[np.int64]) -> "Ragged":
+        """Return each group of so many sequences that follow each other as one sequence."""
+        ends = np.cumsum(self.lengths, dtype=np.int64)
+        edges = np.append(0, ends)[np.append(0, np.cumsum(counts))]
+        return Ragged(self.values, np.diff(edges).astype(np.int32))
+
     def __len__(self) -> int:
         return len(self.lengths)
 
 
-def _concatenate(parts: Sequence[Ragged]) -> Ragged:
+def concatenate(parts: Sequence[Ragged]) -> Ragged:
+    """Return the sequences of all parts one behind the other."""
     return Ragged(np.concatenate([p.values for p in parts]), np.concatenate([p.lengths for p in parts]))
 
 
@@ -71,15 +87,19 @@ class ShardWriter:
     batch_pairs: int = _BATCH_PAIRS
     count: int = 0
     tokens: tuple[int, int] = (0, 0)
+    longest: tuple[int, int] = (0, 0)
     shards: int = 0
     _pending: list[tuple[Ragged, Ragged, int]] = field(default_factory=list)
     _pending_pairs: int = 0
     _pending_tokens: int = 0
     _in_shard: int = 0
+    _corpus: int = 0
     _file: Any = None
 
     def append(self, source: Ragged, target: Ragged, corpus: int) -> None:
-        """Add pairs of one corpus."""
+        """Add pairs of one corpus: of the same as before, or of a later one."""
+        assert corpus >= self._corpus  # readers find where a corpus ends by halving
+        self._corpus = corpus
         done = 0
         while done < len(source):
             room = min(self.batch_pairs - self._pending_pairs, len(source) - done)
@@ -112,6 +132,11 @@ class ShardWriter:
         self._pending_pairs += len(source)
         self._pending_tokens += len(source.values) + len(target.values)
         self.count += len(source)
+        longest_source, longest_target = self.longest
+        self.longest = (
+            int(source.lengths.max(initial=longest_source)),
+            int(target.lengths.max(initial=longest_target)),
+        )
         self.tokens = (self.tokens[0] + len(source.values), self.tokens[1] + len(target.values))
 
     def _flush(self) -> None:
@@ -125,7 +150,7 @@ class ShardWriter:
             return
         sources, targets, corpora = zip(*self._pending, strict=True)
         corpus = np.repeat(np.asarray(corpora, np.int16), [len(each) for each in sources])
-        columns = [_column(_concatenate(sources)), _column(_concatenate(targets)), pa.array(corpus)]
+        columns = [_column(concatenate(sources)), _column(concatenate(targets)), pa.array(corpus)]
         self._file.write_batch(pa.record_batch(columns, schema=_SCHEMA))
         self._in_shard += self._pending_pairs
         self._pending, self._pending_pairs, self._pending_tokens = [], 0, 0
@@ -161,13 +186,24 @@ class ParallelShards:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    def lengths(self) -> tuple[Ids, Ids]:
-        """Return the numbers of pieces of all sources and of all targets."""
-        return _all_lengths(self._sources), _all_lengths(self._targets)
+    def corpus_sizes(self) -> list[int]:
+        """Return how many pairs come from each corpus of `DataConfig.train`, up to the last that gave any."""
+        last = self._corpus_of(len(self) - 1) if len(self) else -1
+        # The corpora stand one behind the other: a few looks find where each ends.
+        ends = [bisect_right(range(len(self)), corpus, key=self._corpus_of) for corpus in range(last + 1)]
+        return [end - start for start, end in pairwise([0, *ends])]
 
-    def corpus_ids(self) -> NDArray[np.int16]:
-        """Return for each pair the place of its corpus in `DataConfig.train`."""
-        return np.concatenate([np.empty(0, np.int16), *self._corpora])
+    def lengths(self, start: int = 0, stop: int | None = None) -> tuple[Ids, Ids]:
+        """Return the numbers of pieces of the sources and of the targets of a range of pairs, of all by default."""
+        stop = len(self) if stop is None else stop
+        sources, targets = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+        first, last = np.searchsorted(self._ends, (start, stop - 1), side="right").tolist()
+        for batch in range(first, min(last + 1, len(self._ends))):
+            before = self._begin(batch)
+            rows = slice(max(start - before, 0), stop - before + 1)
+            sources.append(np.diff(self._sources[batch][0][rows]))
+            targets.append(np.diff(self._targets[batch][0][rows]))
+        return np.concatenate(sources), np.concatenate(targets)
 
     def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> list[tuple[Ids, Ids]]:
         """Return the pairs of these numbers, as views that must not be written to.
@@ -181,9 +217,16 @@ class ParallelShards:
         batches = np.searchsorted(self._ends, wanted, side="right")
         taken = []
         for batch, index in zip(batches.tolist(), wanted.tolist(), strict=True):
-            row = index - (int(self._ends[batch - 1]) if batch else 0)
+            row = index - self._begin(batch)
             taken.append((_row(self._sources[batch], row), _row(self._targets[batch], row)))
         return taken
+
+    def _begin(self, batch: int) -> int:
+        return int(self._ends[batch - 1]) if batch else 0
+
+    def _corpus_of(self, index: int) -> int:
+        batch = int(np.searchsorted(self._ends, index, side="right"))
+        return int(self._corpora[batch][index - self._begin(batch)])
 
     def __reduce__(self) -> tuple[type["ParallelShards"], tuple[tuple[Path, ...]]]:
         return ParallelShards, (self._paths,)
@@ -199,10 +242,6 @@ def _views(column: Any) -> _Views:
 def _row(views: _Views, row: int) -> Ids:
     offsets, values = views
     return values[offsets[row] : offsets[row + 1]]
-
-
-def _all_lengths(views: Sequence[_Views]) -> Ids:
-    return np.concatenate([np.empty(0, np.int32), *(np.diff(offsets) for offsets, _ in views)])
 
 
 def _record_batches(path: Path) -> list[Any]:

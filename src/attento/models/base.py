@@ -7,6 +7,7 @@ target from a fresh state is teacher forcing, one token at a time is search: one
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -48,11 +49,15 @@ class EncoderDecoder(nn.Module, ABC):
         """Decode some more tokens; return the vectors that predict the token after each, and the state after them."""
 
     @abstractmethod
-    def project(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Turn feature vectors into logits over the target vocabulary.
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
+        """Return weight and bias of the linear map from feature vectors to logits.
 
         Apart from `features`, so that a large vocabulary's logits need never stand in memory all at once.
         """
+
+    def project(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Turn feature vectors into logits over the target vocabulary."""
+        return F.linear(features, *self.output_layer())
 
     def decode(self, target: TargetIds, state: DecoderState) -> tuple[Logits, DecoderState]:
         """Decode some more tokens; return the logits of the token after each, and the state after them."""

@@ -1,9 +1,11 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017, arXiv:1706.03762), in reading order."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from attento.models.base import EncoderDecoder, Memory
 from attento.models.config import TransformerConfig
@@ -12,7 +14,7 @@ from attento.nn.dropout import Dropout
 from attento.nn.embedding import TokenEmbedding
 from attento.nn.feed_forward import FeedForward
 from attento.nn.masks import causal_mask, padding_mask
-from attento.nn.positions import LearnedPositions, SinusoidalPositions
+from attento.nn.positions import LearnedPositions, SinusoidalPositions, add_positions
 from attento.nn.residual import Residual
 from attento.nn.state import DecoderState, KeyValues, select_rows
 from attento.shapes import Hidden, SourceIds, SourceMask, TargetIds
@@ -69,15 +71,17 @@ class Transformer(EncoderDecoder):
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.encoder_norm = nn.LayerNorm(d_model) if config.norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(d_model) if config.norm == "pre" else nn.Identity()
+        self.recompute = False
+        """Whether training forgets what each layer computes inside, and computes it again in the backward pass."""
         self.apply(_draw_linear)
 
     def encode(self, source: SourceIds, source_mask: SourceMask) -> Memory:
         """Read the source by a stack of self-attention layers (section 3.1, Encoder)."""
         embedding = self.source_embedding or self.target_embedding
-        hidden = self.dropout(embedding(source) + self.source_positions(0, source.size(1)))
+        hidden = self.dropout(add_positions(embedding(source), self.source_positions(0, source.size(1))))
         mask = padding_mask(source_mask)
         for layer in self.encoder:
-            hidden = layer(hidden, mask)
+            hidden = self._through(layer, hidden, mask)
         return Memory(self.encoder_norm(hidden), source_mask)
 
     def start(self, memory: Memory) -> TransformerState:
@@ -93,19 +97,25 @@ class Transformer(EncoderDecoder):
         assert isinstance(state, TransformerState)
         length = state.length + target.size(1)
         positions = self.target_positions(state.length, target.size(1))
-        hidden = self.dropout(self.target_embedding(target) + positions)
+        hidden = self.dropout(add_positions(self.target_embedding(target), positions))
         # One new token may see everything that came before it: nothing to hide.
         target_mask = causal_mask(target.size(1), length, target.device) if target.size(1) > 1 else None
         source_mask = padding_mask(state.source_mask)
         layers = []
         for layer, layer_state in zip(self.decoder, state.layers, strict=True):
-            hidden, layer_state = layer(hidden, layer_state, target_mask, source_mask)
+            hidden, layer_state = self._through(layer, hidden, layer_state, target_mask, source_mask)
             layers.append(layer_state)
         return self.decoder_norm(hidden), TransformerState(tuple(layers), state.source_mask, length)
 
-    def project(self, features: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Score every target token by its vector."""
-        return (self.output_embedding or self.target_embedding).project(features)
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
+        """Score every target token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
+        return (self.output_embedding or self.target_embedding).weight, None
+
+    def _through(self, layer: nn.Module, *inputs: Any) -> Any:
+        # Chen et al. 2016, "Training deep nets with sublinear memory cost"; dropout draws the same numbers again.
+        if self.recompute and self.training:
+            return checkpoint(layer, *inputs, use_reentrant=False)
+        return layer(*inputs)
 
 
 class EncoderLayer(nn.Module):

@@ -21,9 +21,11 @@ def scaled_dot_product_attention(
 ) -> tuple[Float[Tensor, "B H T E"], Float[Tensor, "B H T S"]]:
     """Compute softmax(Q K^T / sqrt(d_k)) V and the weights (Vaswani et al. 2017, section 3.2.1, eq. 1).
 
-    A query that may attend to nothing gets zero weights and a zero context.
+    A query that may attend to nothing gets zero weights and a zero context. The softmax is in float32 at least.
     """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (B, H, T, K) -> (B, H, T, S)
+    # Finer than a half-precision model's own format, and on a CPU several times faster.
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if mask is None:
         weights = scores.softmax(dim=-1)
     else:

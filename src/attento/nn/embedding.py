@@ -1,4 +1,4 @@
-"""Tokens to vectors and back by one matrix (Vaswani et al. 2017, section 3.4)."""
+"""Tokens to vectors (Vaswani et al. 2017, section 3.4)."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Module):
-    """A matrix of token vectors: multiplied by sqrt(d_model) on the way in, used as it is on the way out.
+    """A matrix of token vectors: multiplied by sqrt(d_model) on the way in; where tied, used as it is on the way out.
 
     Entries start as N(0, 1/d_model), so that a scaled embedding has unit variance and first logits are moderate.
     """
@@ -23,7 +23,3 @@ class TokenEmbedding(nn.Module):
     def forward(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         """Look tokens up and scale them."""
         return F.embedding(ids, self.weight) * self.scale
-
-    def project(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-        """Score every token by its product with each vector (Press & Wolf 2017: the output shares the matrix)."""
-        return F.linear(hidden, self.weight)

@@ -59,3 +59,8 @@ class LearnedPositions(nn.Module):
                 f"position {start + length - 1} is beyond the {self.max_length} positions that this model has learned"
             )
         return self.weight[start : start + length]
+
+
+def add_positions(tokens: Float[Tensor, "B L D"], positions: Float[Tensor, "L D"]) -> Float[Tensor, "B L D"]:
+    """Add positions to token vectors, in the finer of their number formats; return the format of the tokens."""
+    return (tokens + positions).to(tokens.dtype)

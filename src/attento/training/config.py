@@ -1,5 +1,6 @@
 """The settings of a training run, and the whole recipe: data, model, search, training."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -50,18 +51,27 @@ class TrainingConfig(Settings):
     """The loop's settings."""
 
     max_steps: PositiveInt = 100_000
-    tokens_per_step: PositiveInt = Field(25_000, description="source plus target tokens an update, without padding")
+    tokens_per_step: PositiveInt | Literal["auto"] = Field(
+        25_000, description="source plus target tokens an update, without padding; auto: what fits in memory, to 25,000"
+    )
     accumulation: PositiveInt = Field(
         1, description="parts in which a step's batch is computed, to save memory; more where it runs out"
     )
     seed: NonNegativeInt = 1
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="bf16 where the device is faster with it")
+    activation_checkpointing: bool = Field(
+        False, description="keep a layer's input alone for the backward pass: less memory, a third more to compute"
+    )
+    parallel: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto", description="how processes that torchrun started share the work; auto: ddp where there are several"
+    )
+    hang_timeout_s: PositiveInt = Field(600, description="seconds without any movement before several processes end")
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     clip_norm: PositiveFloat | None = Field(1.0, description="longest gradient; not clipped if null")
-    loss_chunk_tokens: PositiveInt = Field(128, description="target tokens whose logits exist at once")
+    loss_chunk_tokens: PositiveInt = Field(1024, description="target tokens whose logits exist at once")
     validation: ValidationConfig = ValidationConfig()
     validate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 1000
@@ -100,3 +110,17 @@ class RecipeConfig(Settings):
                 "for two vocabularies set it to `target` or `none`"
             )
         return self
+
+
+def with_training(config: RecipeConfig, **settings: Any) -> RecipeConfig:
+    """Return a recipe with other settings of `training`, which must be good ones."""
+    return config.model_copy(update={"training": config.training.model_copy(update=settings)})
+
+
+def flatten(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting of a tree of settings, by its dotted name."""
+    if isinstance(tree, dict | list):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from flatten(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, tree

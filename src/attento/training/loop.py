@@ -3,27 +3,32 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from attento.data.batching import Batch, TokenBatches
-from attento.device import choose_device, has_fast_bf16
+from attento.data.batching import Batch, Position, TokenBatches
+from attento.data.prefetch import prefetched
+from attento.device import choose_precision
 from attento.errors import RunFolderError, TrainingError
 from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
 from attento.training.averaging import save_weights
 from attento.training.checkpoint import CheckpointStore, Snapshot, capture_random_state, restore_random_state
 from attento.training.config import TrainingConfig
-from attento.training.loss import backward_in_chunks
+from attento.training.objective import Objective, recompute_activations
 from attento.training.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
-from attento.training.process import StopRequest
+from attento.training.parallel import Alone
+from attento.training.process import StopRequest, is_out_of_memory
 from attento.training.progress import TrainingProgress
 from attento.training.record import MetricsLog
 from attento.training.schedules import learning_rate
-from attento.training.validation import Validator
+from attento.training.validation import ValidationResult, Validator
+
+_BATCHES_AHEAD = 4
 
 
 @dataclass
@@ -61,8 +66,8 @@ class RunState:
     text: str
     """Fingerprint of the text that the run trains on."""
     step: int = 0
-    epoch: int = 0
-    index: int = 0
+    position: Position = field(default_factory=Position)
+    """The next batch."""
     parts: int = 1
     """In how many parts a step's batch had to be computed to fit into memory."""
     best_score: float | None = None
@@ -77,7 +82,8 @@ class RunState:
     @classmethod
     def load(cls, progress: dict[str, Any]) -> "RunState":
         """Make the state again from what `asdict` made of it."""
-        return cls(**progress | {"meter": Meter(**progress["meter"])})
+        position, meter = Position(**progress["position"]), Meter(**progress["meter"])
+        return cls(**progress | {"position": position, "meter": meter})
 
 
 class Trainer:
@@ -91,16 +97,20 @@ class Trainer:
         validator: Validator,
         folder: RunFolder,
         text: str,
+        world: Alone | None = None,
     ) -> None:
         self.config = config
-        self.device = choose_device(config.device)
-        bf16 = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(self.device))
-        self.precision = torch.bfloat16 if bf16 else torch.float32
+        self.world = world or Alone(config)
+        self.device = self.world.device
         self.model = model.to(self.device).train()
+        self.objective = Objective(model, config.label_smoothing, config.loss_chunk_tokens)
+        self.weights = self.world.spread(self.objective, choose_precision(config.precision, self.device))
+        if config.activation_checkpointing:
+            recompute_activations(model)
         self.batches = batches
         self.validator = validator
         self.folder = folder
-        self.optimizer = build_optimizer(config.optimizer, model)
+        self.optimizer = build_optimizer(config.optimizer, self.weights.parameters())
         self.store = CheckpointStore(folder.checkpoints, config.keep_last, config.checkpoint_every)
         self.best_weights = folder.checkpoints / "best.safetensors"
         self.state = RunState(text)
@@ -111,7 +121,7 @@ class Trainer:
         Raises:
             RunFolderError: every checkpoint is damaged, or the newest is of another text or model.
         """
-        snapshot = self.store.newest(say)
+        snapshot = self.world.after_first(lambda: self.store.newest(say))
         if snapshot is None:
             return
         if snapshot.progress.get("text") != self.state.text:
@@ -120,14 +130,17 @@ class Trainer:
                 "--output"
             )
         try:
-            self.model.load_state_dict(snapshot.model)
-            load_optimizer_tensors(self.optimizer, self.model, snapshot.optimizer)
+            self.weights.load(snapshot.model)
+            load_optimizer_tensors(self.optimizer, self.weights.named, self.weights.shared_out(snapshot.optimizer))
             self.state = RunState.load(snapshot.progress)
         except (RuntimeError, KeyError, TypeError) as problem:
             raise RunFolderError(
                 f"{self.store.folder}: the checkpoint of step {snapshot.step} does not fit this model: {problem}"
             ) from problem
-        restore_random_state(snapshot.random_state)
+        if not self.world.first:
+            # The losses so far are those of all processes.
+            self.state.meter.loss = 0.0
+        self.world.restore_random_state(snapshot.random_state, snapshot.step, say)
         say(f"going on from step {self.state.step}")
 
     def run(self, progress: TrainingProgress, metrics: MetricsLog) -> bool:
@@ -137,14 +150,15 @@ class Trainer:
             TrainingError: too many steps in a row were not finite, or one sentence pair alone does not fit in memory.
         """
         state, config = self.state, self.config
-        stream = self.batches.from_position(state.epoch, state.index)
         saved = state.step
-        with StopRequest() as stop:
-            while not self.at_end() and not stop.requested:
+        batches = prefetched(self.batches.from_position(state.position), _BATCHES_AHEAD)
+        with closing(batches), StopRequest() as stop:
+            while not self.at_end() and not self.world.any(stop.requested):
                 started = time.perf_counter()
-                position, batch = next(stream)
-                self.step(batch.to(self.device), progress.say)
-                state.step, state.epoch, state.index = state.step + 1, position.epoch, position.index
+                self.world.begin("reading a batch", state.step + 1)
+                position, batch = next(batches)
+                self.step(batch, progress.say)
+                state.step, state.position = state.step + 1, position
                 state.meter.seconds += time.perf_counter() - started
                 if self._due(config.report_every):
                     self._report(progress, metrics)
@@ -156,7 +170,7 @@ class Trainer:
                     saved = state.step
             if state.step != saved:
                 self.save()
-        return not stop.requested
+        return not self.world.any(stop.requested)
 
     def at_end(self) -> bool:
         """Tell whether the run has come to its last step or to an early stop."""
@@ -169,46 +183,70 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this very moment."""
-        optimizer = optimizer_tensors(self.optimizer, self.model)
-        progress = asdict(self.state)
-        self.store.save(Snapshot(self.state.step, self._weights(), optimizer, capture_random_state(), progress))
+        state = self.state
+        self.world.begin("writing a checkpoint", state.step)
+        state.meter.loss = self.world.gathered(state.meter.loss)
+        optimizer = self.weights.whole(optimizer_tensors(self.optimizer, self.weights.named))
+        snapshot = Snapshot(state.step, self.weights.tensors(), optimizer, self.world.random_state(), asdict(state))
+        if self.world.first:
+            self.store.save(snapshot)
 
     def step(self, batch: Batch, say: Callable[[str], None]) -> None:
         """Do one update by a batch; a gradient that is not finite changes nothing and is counted.
 
         Raises:
-            TrainingError: too many steps in a row were not finite, or one sentence pair alone does not fit in memory.
+            TrainingError: too many steps in a row were not finite, or one sentence pair alone or the optimizer does
+                not fit in memory.
         """
         state = self.state
         rate = learning_rate(self.config.schedule, state.step + 1, self.config.max_steps, self.model.d_model)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.world.begin("computing the gradient", state.step + 1)
         loss = self._gradients(batch, say)
-        longest = self.config.clip_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), longest).item()
+        self.world.begin("changing the weights", state.step + 1)
+        norm = self._update()
         if math.isfinite(norm):
-            self.optimizer.step()
             state.meter.add(loss, batch, norm)
             state.bad_steps_in_a_row = 0
         else:
             self._skip(say)
-        self.optimizer.zero_grad()
         state.source_tokens += batch.num_source_tokens
         state.target_tokens += batch.num_target_tokens
+
+    def rehearse(self, batch: Batch) -> None:
+        """Compute a batch's gradient and forget it: what does not fit shows now, and not in the middle of the run.
+
+        Raises:
+            TrainingError: one sentence pair alone does not fit in memory.
+        """
+        self.world.begin("trying the longest sentence pair", self.state.step)
+        random_state, parts = capture_random_state(), self.state.parts
+        self._gradients(batch, say=lambda message: None)
+        self._forget_gradients()
+        self.state.parts = parts
+        restore_random_state(random_state)
+
+    def judge(self) -> ValidationResult:
+        """Judge the weights as they stand on the validation set."""
+        self.world.begin("validating", self.state.step)
+        with self.weights.in_full():
+            return self.world.from_first(lambda: self.validator.validate(self.model, self.device))
 
     def _gradients(self, batch: Batch, say: Callable[[str], None]) -> float:
         """Put the gradient of the batch's mean loss into the parameters; return the sum of its tokens' losses."""
         random_state = capture_random_state()
         while True:
             parts = max(self.state.parts, self.config.accumulation)
+            shares = self.world.shares(batch, parts)
             try:
-                return sum(self._part(part, batch.num_target_tokens) for part in batch.split(parts))
+                return sum(self._part(share, batch.num_target_tokens) for share in shares)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
                 if not is_out_of_memory(problem):
                     raise
             # Outside of `except`: the problem's traceback would keep the tensors of the failed attempt alive.
-            self.optimizer.zero_grad()
-            if parts >= len(batch.source):
+            self._forget_gradients()
+            if len(self.world.shares(batch, 2 * parts)) == len(shares):
                 raise TrainingError(
                     f"step {self.state.step + 1}: one sentence pair alone does not fit in the memory of {self.device}; "
                     "lower `data.cleaning.max_tokens` or make the model smaller"
@@ -218,19 +256,35 @@ class Trainer:
             # The step shall come out as if it had been computed in so many parts at once.
             restore_random_state(random_state)
 
-    def _part(self, batch: Batch, tokens: int) -> float:
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            memory = self.model.encode(batch.source, batch.source_mask)
-            features, _ = self.model.features(batch.target_input, self.model.start(memory))
-            return backward_in_chunks(
-                features,
-                self.model.project,
-                batch.target_output,
-                batch.target_mask,
-                smoothing=self.config.label_smoothing,
-                scale=1 / tokens,
-                chunk_tokens=self.config.loss_chunk_tokens,
-            ).item()
+    def _part(self, batch: Batch | None, tokens: int) -> float:
+        loss = self.world.loss(batch and batch.to(self.device))
+        self.world.backward(loss / tokens)
+        self.weights.take_gradients()
+        value: float = loss.item()
+        return value
+
+    def _update(self) -> float:
+        """Change the weights by the clipped gradient, where it is finite, and forget it; return its norm as it was."""
+        longest = self.config.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.weights.parameters(), longest).item()
+        if math.isfinite(norm):
+            try:
+                self.optimizer.step()
+            except (MemoryError, RuntimeError) as problem:
+                if not is_out_of_memory(problem):
+                    raise
+                raise TrainingError(
+                    f"step {self.state.step + 1}: the optimizer's moments do not fit in the memory of {self.device} "
+                    "beside weights and gradients; make the model smaller (`model.d_model`, `model.encoder_layers`, "
+                    "`model.decoder_layers`, `data.tokenizer.vocab_size`)"
+                ) from problem
+            self.weights.publish()
+        self.optimizer.zero_grad()
+        return norm
+
+    def _forget_gradients(self) -> None:
+        self.model.zero_grad()
+        self.optimizer.zero_grad()
 
     def _skip(self, say: Callable[[str], None]) -> None:
         state = self.state
@@ -247,13 +301,14 @@ class Trainer:
     def _report(self, progress: TrainingProgress, metrics: MetricsLog) -> None:
         state = self.state
         rate = self.optimizer.param_groups[0]["lr"]
+        state.meter.loss = self.world.gathered(state.meter.loss)
         values = state.meter.report()
         metrics.write(
             state.step,
             {
                 **{f"train/{name}": value for name, value in values.items()},
                 "train/learning_rate": rate,
-                "train/epoch": state.epoch,
+                "train/epoch": state.position.epoch,
                 "train/source_tokens": state.source_tokens,
                 "train/target_tokens": state.target_tokens,
                 "train/skipped_steps": state.bad_steps,
@@ -266,32 +321,18 @@ class Trainer:
 
     def _validate(self, progress: TrainingProgress, metrics: MetricsLog) -> None:
         state = self.state
-        result = self.validator.validate(self.model, self.device)
+        result = self.judge()
         metrics.write(state.step, {"validation/loss": result.loss, "validation/bleu": result.bleu})
         score = result.score()
         if math.isfinite(score) and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_step, state.worse_validations = score, state.step, 0
-            weights = self._weights()
-            for path in (self.best_weights, self.folder.weights):
+            weights = self.weights.tensors()
+            for path in (self.best_weights, self.folder.weights) if self.world.first else ():
                 save_weights(weights, path)
             progress.say(f"step {state.step}: validation {result} (best so far)")
         else:
             state.worse_validations += 1
             progress.say(f"step {state.step}: validation {result} (best is step {state.best_step})")
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return {name: tensor.detach() for name, tensor in self.model.state_dict().items()}
-
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0 or self.state.step == self.config.max_steps
-
-
-# What torch says in words only: on the CPU, and where a library of CUDA finds no room for itself.
-_OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Tell whether an error means that memory ran out."""
-    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(words in str(problem) for words in _OUT_OF_MEMORY)

@@ -1,4 +1,4 @@
-"""What a training process settles with the system: signals, freed memory, and a folder to itself."""
+"""What a training process settles with the system: signals, memory, and a folder to itself."""
 
 import contextlib
 import ctypes
@@ -11,12 +11,17 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+import torch
+
+from attento.cores import available_cores
 from attento.errors import RunFolderError
 
 # glibc's <malloc.h>: the largest block taken from the heap, and the free memory at its top above which it shrinks.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _ONE_GIB = 1 << 30
 _STDERR = 2
+# What torch says in words only: on the CPU, and where a library of CUDA finds no room for itself.
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 _ANSWER = b"\nstopping once this step (with its validation, if one is running) is done and saved; "
 _ANSWER += b"Ctrl-C again leaves at once and goes back to the last checkpoint\n"
 
@@ -62,6 +67,19 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _ONE_GIB)
         libc.mallopt(_M_TRIM_THRESHOLD, _ONE_GIB)
+
+
+def use_available_cores() -> None:
+    """Compute with as many threads as there are cores for this process, unless OMP_NUM_THREADS says how many."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(available_cores())
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Tell whether an error means that memory ran out."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(problem) for words in _OUT_OF_MEMORY)
 
 
 @contextlib.contextmanager

@@ -2,32 +2,36 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from attento.config import apply_overrides, check_settings, dump_settings, read_yaml
-from attento.data.batching import TokenBatches
+from attento.cores import available_cores
 from attento.data.prepare import fingerprint, prepare
 from attento.data.prepared import RECORD_FILE, PreparedCorpus, read_record
-from attento.data.shards import ParallelShards
-from attento.device import choose_device
+from attento.device import choose_precision
 from attento.errors import ConfigError, RunFolderError
-from attento.models.base import EncoderDecoder
-from attento.models.build import build_model
 from attento.run_folder import RunFolder
 from attento.training.averaging import average_weights, save_weights
+from attento.training.budget import longest_batch
+from attento.training.build import build_trainer, has_checkpoints, settle_step, warnings, with_earlier_step
 from attento.training.card import model_card
 from attento.training.checkpoint import replace_file, sync_file
-from attento.training.config import RecipeConfig
+from attento.training.config import RecipeConfig, flatten
 from attento.training.loop import Trainer
-from attento.training.process import folder_to_itself, keep_freed_memory
+from attento.training.parallel import Alone, join
+from attento.training.precision import fill
+from attento.training.process import folder_to_itself, keep_freed_memory, use_available_cores
 from attento.training.progress import TrainingProgress
 from attento.training.record import MetricsLog
-from attento.training.validation import ValidationResult, ValidationText, Validator
+from attento.training.validation import ValidationResult
 
 Say = Callable[[str], None]
 
@@ -72,49 +76,57 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
         TrainingError: the run cannot go on.
     """
     config, folder = recipe.config, RunFolder(output)
-    # First: to prepare much text takes long.
-    choose_device(config.training.device)
     keep_freed_memory()
-    _check_same_run(config, folder)
-    corpus = _corpus(recipe, folder, say)
-    with folder_to_itself(folder.path):
-        return _train_on(corpus, config, folder, say)
+    use_available_cores()
+    # First: to prepare much text takes long.
+    with join(config) as world:
+        choose_precision(config.training.precision, world.device)
+        say = world.voice(say)
+        world.begin("preparing the text", 0, unhurried=True)
+        corpus = world.after_first(lambda: _corpus_of(recipe, folder, say, world))
+        with folder_to_itself(folder.path) if world.first else nullcontext():
+            return _train_on(corpus, config, folder, say, world)
 
 
-def _train_on(corpus: PreparedCorpus, config: RecipeConfig, folder: RunFolder, say: Say) -> bool:
+def _train_on(corpus: PreparedCorpus, config: RecipeConfig, folder: RunFolder, say: Say, world: Alone) -> bool:
+    world.begin("building the model", 0)
+    config = settle_step(config, corpus, folder, say, world)
     torch.manual_seed(config.training.seed)
-    trainer = _trainer(config, corpus, folder)
+    trainer = build_trainer(config, corpus, folder, world, Trainer)
+    if world.size > 1:
+        world.draw_anew(0)
     trainer.resume(say)
     # Last: what stands in the folder must not change before all is known to fit.
-    _write_head(config, corpus, folder)
-    if trainer.at_end() and _has_final_record(folder, trainer.state.step):
+    if world.first:
+        _write_head(config, corpus, folder)
+    if world.from_first(lambda: trainer.at_end() and _has_final_record(folder, trainer.state.step)):
         say(f"{folder.path}: is finished (step {trainer.state.step}); raise `training.max_steps` to train it further")
         return True
     resume_step = trainer.state.step or None
     with (
-        MetricsLog(folder.metrics, tensorboard=folder.tensorboard, resume_step=resume_step) as metrics,
-        TrainingProgress(config.training.max_steps, trainer.state.step) as progress,
+        _metrics(folder, resume_step, world) as metrics,
+        TrainingProgress(config.training.max_steps, trainer.state.step, console=_console(world)) as progress,
     ):
         progress.say(_headline(trainer, corpus))
+        for warning in warnings(trainer, corpus):
+            progress.say(f"warning: {warning}")
+        trainer.rehearse(longest_batch(corpus.longest_train, 1))
         if not trainer.run(progress, metrics):
             progress.say(f"stopped at step {trainer.state.step}, saved; the same command goes on from there")
             return False
         result = _finish(trainer, progress.say)
-        _write_text(folder.card, model_card(config, trainer.model, trainer.state, result))
+        if world.first:
+            _write_text(folder.card, model_card(config, trainer.model, trainer.state, result))
         # Last of all: by this record a finished run is known.
         metrics.write(trainer.state.step, {"final/loss": result.loss, "final/bleu": result.bleu})
     return True
-
-
-def _has_checkpoints(folder: RunFolder) -> bool:
-    return any(folder.checkpoints.glob("step-*"))
 
 
 def _check_same_run(config: RecipeConfig, folder: RunFolder) -> None:
     if not folder.config.is_file():
         _refuse_foreign_folder(folder)
         return
-    if not _has_checkpoints(folder):
+    if not has_checkpoints(folder):
         if folder.card.is_file():
             raise RunFolderError(
                 f"{folder.path}: holds a finished model, but no checkpoint to go on from; choose another --output"
@@ -122,7 +134,7 @@ def _check_same_run(config: RecipeConfig, folder: RunFolder) -> None:
         # Nothing is lost yet: it starts anew, whatever the settings.
         return
     earlier = check_settings(RecipeConfig, read_yaml(folder.config), origin=str(folder.config))
-    before, now = (dict(_flatten(_lasting_settings(each), "")) for each in (earlier, config))
+    before, now = (dict(flatten(_lasting_settings(each), "")) for each in (earlier, config))
     changed = [
         f"`{name}` is {before.get(name)!r} there and {now.get(name)!r} here"
         for name in before | now
@@ -162,12 +174,28 @@ def _lasting_settings(config: RecipeConfig) -> dict[str, Any]:
     }
 
 
-def _flatten(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, dict | list):
-        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _flatten(value, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, tree
+def _metrics(folder: RunFolder, resume_step: int | None, world: Alone) -> MetricsLog:
+    if world.first:
+        return MetricsLog(folder.metrics, tensorboard=folder.tensorboard, resume_step=resume_step)
+    return MetricsLog(Path(os.devnull))
+
+
+def _console(world: Alone) -> Console:
+    return Console(stderr=True, quiet=not world.first)
+
+
+def _corpus_of(recipe: Recipe, folder: RunFolder, say: Say, world: Alone) -> PreparedCorpus:
+    """Prepare or find the text in the first process, then open it in all."""
+    if world.first:
+        _check_same_run(with_earlier_step(recipe.config, folder), folder)
+        return _corpus(recipe, folder, say)
+    place = recipe.prepared or folder.prepared
+    if not place.is_dir():
+        raise RunFolderError(
+            f"{place}: is not there on {socket.gethostname()}; all hosts must see the run folder, and what is given by "
+            "--prepared, under the same path"
+        )
+    return PreparedCorpus.open(place)
 
 
 def _corpus(recipe: Recipe, folder: RunFolder, say: Say) -> PreparedCorpus:
@@ -180,16 +208,19 @@ def _corpus(recipe: Recipe, folder: RunFolder, say: Say) -> PreparedCorpus:
             stages.add(stage)
             say(f"{stage} ...")
 
-    if _has_checkpoints(folder) and (folder.prepared / RECORD_FILE).is_file():
+    if has_checkpoints(folder) and (folder.prepared / RECORD_FILE).is_file():
         # Other text must not take the place of the text that the checkpoints go on with.
-        if fingerprint(data, recipe.data_root, tell) != read_record(folder.prepared)["fingerprint"]:
+        if (
+            fingerprint(data, recipe.data_root, tell, known=folder.prepared)
+            != read_record(folder.prepared)["fingerprint"]
+        ):
             raise RunFolderError(
                 f"{folder.path}: was trained on other text than there is now in {recipe.data_root}; restore the text, "
                 "or choose another --output"
             )
         return PreparedCorpus.open(folder.prepared)
     say(f"preparing the text in {folder.prepared}")
-    corpus = prepare(data, recipe.data_root, folder.prepared, workers=os.cpu_count() or 1, progress=tell)
+    corpus = prepare(data, recipe.data_root, folder.prepared, workers=available_cores(), progress=tell)
     for warning in corpus.warnings:
         say(f"warning: {warning}")
     return corpus
@@ -224,39 +255,9 @@ def _has_final_record(folder: RunFolder, step: int) -> bool:
     return record.get("step") == step and "final/loss" in record and folder.weights.is_file()
 
 
-def _trainer(config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder) -> Trainer:
-    tokenizers = corpus.tokenizers
-    model = build_model(config.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
-    _check_lengths(model, corpus)
-    weights = [each.weight for each in config.data.train]
-    batches = TokenBatches(corpus.train, config.training.tokens_per_step, config.training.seed, weights)
-    pairs = corpus.validation.take(range(len(corpus.validation)))
-    text = ValidationText(*corpus.validation_texts(), pairs)
-    validator = Validator(config.training.validation, text, tokenizers, config.data.target_language)
-    return Trainer(config.training, model, batches, validator, folder, corpus.fingerprint)
-
-
-def _check_lengths(model: EncoderDecoder, corpus: PreparedCorpus) -> None:
-    sides = (("source", model.max_source_length), ("target", model.max_target_length))
-    for side, (name, limit) in enumerate(sides):
-        if limit is None:
-            continue
-        _check_length(corpus.train, side, limit, f"a training {name}", "lower `data.cleaning.max_tokens`")
-        _check_length(corpus.validation, side, limit, f"a validation {name}", "leave it out of the validation set")
-
-
-def _check_length(pairs: ParallelShards, side: int, limit: int, what: str, mend: str) -> None:
-    # The model reads eos or bos besides.
-    longest = int(pairs.lengths()[side].max(initial=0)) + 1
-    if longest > limit:
-        raise ConfigError(
-            f"{what} has {longest} tokens, but the model reads at most {limit}; raise `model.max_positions` or {mend}"
-        )
-
-
 def _headline(trainer: Trainer, corpus: PreparedCorpus) -> str:
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    number_format = str(trainer.precision).removeprefix("torch.")
+    number_format = str(trainer.weights.dtype).removeprefix("torch.")
     return (
         f"{parameters:,} parameters, {len(corpus.train):,} training pairs, {len(corpus.validation):,} for validation, "
         f"on {trainer.device} in {number_format}, {torch.get_num_threads()} threads"
@@ -265,6 +266,12 @@ def _headline(trainer: Trainer, corpus: PreparedCorpus) -> str:
 
 def _finish(trainer: Trainer, say: Say) -> ValidationResult:
     """Average the last checkpoints, and keep them or the best one, whichever does better on the validation set."""
+    trainer.world.begin("judging the last checkpoints", trainer.state.step)
+    with trainer.weights.in_full():
+        return trainer.world.from_first(lambda: _choose(trainer, say))
+
+
+def _choose(trainer: Trainer, say: Say) -> ValidationResult:
     state, averaged = trainer.state, trainer.store.good_weights(say)
     candidates = {f"average of the last {len(averaged)} checkpoints": averaged}
     if state.best_score is not None and trainer.best_weights.is_file():
@@ -272,12 +279,11 @@ def _finish(trainer: Trainer, say: Say) -> ValidationResult:
         candidates = {f"best single one (step {state.best_step})": [trainer.best_weights]} | candidates
     results = {}
     for name, paths in candidates.items():
-        trainer.model.load_state_dict(average_weights(paths))
+        fill(trainer.model, average_weights(paths))
         results[name] = trainer.validator.validate(trainer.model, trainer.device)
         say(f"{name}: validation {results[name]}")
     name = max(results, key=lambda each: results[each].score())
     say(f"kept: {name}")
     weights = average_weights(candidates[name])
     save_weights(weights, trainer.folder.weights)
-    trainer.model.load_state_dict(weights)
     return results[name]

@@ -1,21 +1,25 @@
 """How good the model is by now: loss under teacher forcing, and BLEU on the road that a user takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from attento.data.batching import Pair, inference_batches, make_batch
 from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
+from attento.errors import TrainingError
 from attento.evaluation.metrics import corpus_bleu
 from attento.models.base import EncoderDecoder
 from attento.text.tokenizer import TokenizerPair
 from attento.training.config import ValidationConfig
 from attento.training.loss import smoothed_cross_entropy_over_all_classes
+from attento.training.process import is_out_of_memory
 from attento.translator import Translator
 
-_MAX_BATCH_TOKENS = 4096
+_BATCH_TOKENS = 4096
+_Judged = TypeVar("_Judged")
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,47 @@ class Validator:
         self._text = ValidationText(text.sources[keep], text.references[keep], text.pairs[keep])
         self._tokenizers = tokenizers
         self._target_language = target_language
+        self._batch_tokens = _BATCH_TOKENS
         if config.metric == "bleu":
             # What is wrong with the references or the settings shall show now, not at the first validation.
             self._bleu([""] * len(self._text.references))
 
     def validate(self, model: EncoderDecoder, device: torch.device) -> ValidationResult:
-        """Judge the model as it stands; it is back in training mode afterwards if it was before."""
+        """Judge the model as it stands; it is back in training mode afterwards if it was before.
+
+        Raises:
+            TrainingError: one sentence alone does not fit in memory.
+        """
         training = model.training
         model.eval()
         try:
-            loss = mean_loss(model, self._text.pairs, device)
-            bleu = self._bleu(self._translate(model, device)) if self._config.metric == "bleu" else None
+            loss = self._in_batches(lambda tokens: mean_loss(model, self._text.pairs, device, batch_tokens=tokens))
+            bleu = None
+            if self._config.metric == "bleu":
+                bleu = self._bleu(self._in_batches(lambda tokens: self._translate(model, device, tokens)))
         finally:
             model.train(training)
         return ValidationResult(loss, bleu)
 
-    def _translate(self, model: EncoderDecoder, device: torch.device) -> list[str]:
-        translator = Translator(self._tokenizers, TorchEngine(model, device=device), SearchConfig(beam_size=1))
+    def _in_batches(self, judge: Callable[[int], _Judged]) -> _Judged:
+        """Judge in batches of so many tokens, half as many each time that memory runs out; later ones begin there."""
+        while True:
+            try:
+                return judge(self._batch_tokens)
+            except (MemoryError, RuntimeError) as problem:
+                if not is_out_of_memory(problem):
+                    raise
+            # Outside of `except`: the problem's traceback would keep the tensors of the failed attempt alive.
+            if self._batch_tokens == 1:
+                raise TrainingError(
+                    "validation: one sentence alone does not fit in memory; leave the longest sentences out of "
+                    "`data.validation`, or make the model smaller"
+                )
+            self._batch_tokens //= 2
+
+    def _translate(self, model: EncoderDecoder, device: torch.device, batch_tokens: int) -> list[str]:
+        engine = TorchEngine(model, device=device, max_batch_tokens=batch_tokens)
+        translator = Translator(self._tokenizers, engine, SearchConfig(beam_size=1))
         return [each.text for each in translator.translate(self._text.sources, split_sentences=False)]
 
     def _bleu(self, translations: Sequence[str]) -> float:
@@ -89,10 +117,12 @@ class Validator:
 
 
 @torch.inference_mode()
-def mean_loss(model: EncoderDecoder, pairs: Sequence[Pair], device: torch.device) -> float:
+def mean_loss(
+    model: EncoderDecoder, pairs: Sequence[Pair], device: torch.device, *, batch_tokens: int = _BATCH_TOKENS
+) -> float:
     """Compute the mean cross-entropy of a target token in nats, eos included, without label smoothing."""
     total, tokens = 0.0, 0
-    for rows in inference_batches([len(source) + len(target) for source, target in pairs], _MAX_BATCH_TOKENS):
+    for rows in inference_batches([len(source) + len(target) for source, target in pairs], batch_tokens):
         batch = make_batch([pairs[row] for row in rows]).to(device)
         logits, _ = model.decode(batch.target_input, model.start(model.encode(batch.source, batch.source_mask)))
         mask = batch.target_mask
