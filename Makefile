@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers format dev clean
+DATA ?= data
+
+.PHONY: help demo test bench check lint types layers format dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -18,6 +20,12 @@ demo: $(VENV)/.installed-train ## train a small Transformer on the embedded lang
 test: $(VENV)/.installed-test ## run the whole test suite
 	@echo "== test: $(BIN)/python -m pytest"
 	@$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-train ## a short set of benchmarks, beside Hugging Face and torch (15 minutes; DATA=folder of multi30k)
+	@echo "== bench: training speed, what it is made of, how it grows; results in benchmarks/results/*-short.*"
+	@$(BIN)/python benchmarks/training_speed.py --data $(DATA) --short
+	@$(BIN)/python benchmarks/levers.py --data $(DATA) --short
+	@$(BIN)/python benchmarks/growth.py --short
 
 check: lint types layers test ## what CI runs: lint, types, import layers, tests
 

@@ -3,7 +3,7 @@
     python benchmarks/growth.py            # 10 minutes
     python benchmarks/growth.py --short    # fewer points, fewer steps: 2 minutes
 
-Around one shape (3+3 layers, d_model 256, FFN 1024, 8,000 tokens of vocabulary, 4,096-token steps of 32-token sentences)
+Around one shape (3+3 layers, d_model 256, FFN 1024, a vocabulary of 8,000, 4,096-token steps of 32-token sentences)
 one thing at a time is changed: sentence length, tokens a step, vocabulary, layers, d_model, threads. Every point is a
 process of its own, so that its peak memory is its own too. Then attention alone, forward and backward, readable and
 fused, by length: its cost in time and memory grows with the square (Vaswani et al. 2017, Table 1).
@@ -56,8 +56,9 @@ def main() -> None:
         for length in ATTENTION_LENGTHS[::every]
     ]
     result = {"provenance": provenance(), "base": BASE, "steps": steps, "curves": curves, "attention": attention}
-    write_result("growth", result, table(result))
-    draw()
+    name = "growth-short" if options.short else "growth"
+    write_result(name, result, table(result))
+    draw(name)
 
 
 def point(**settings: Any) -> dict[str, Any]:
@@ -144,14 +145,14 @@ def _row(point: dict[str, Any], name: str) -> str:
     return f"| {name} | {times} | {point['memory_mib']:,.0f} |"
 
 
-def draw() -> None:
-    """Draw the result; where matplotlib does not install, there is no plot, and it is said so."""
+def draw(name: str) -> None:
+    """Draw a result; where matplotlib does not install, there is no plot, and it is said so."""
     try:
         python = peer_python("plots")
     except PeerError as problem:
         print(f"no plot: matplotlib {problem}", file=sys.stderr)
         return
-    files = [RESULTS / "growth.json", RESULTS / "growth.png"]
+    files = [RESULTS / f"{name}.json", RESULTS / f"{name}.png"]
     subprocess.run([python, SCRIPTS / "plot_growth.py", *files], check=True)
 
 

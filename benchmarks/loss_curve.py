@@ -1,4 +1,4 @@
-"""Show that training fast loses nothing: loss curves of this trainer beside a plain loop's, and write them to `results/`.
+"""Show that training fast loses nothing: this trainer's loss curves beside a plain loop's. Writes to `results/`.
 
     python benchmarks/loss_curve.py --data DATA
 
@@ -175,8 +175,8 @@ def table(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"{kind}: at {found['points_with_mean_within_plain_range']} of {found['points']} points the mean of its "
             "curves lies between the plain loop's least and greatest; the means are at most "
-            f"{found['largest_distance_of_means_in_plain_deviations']:.2f} of the plain loop's standard deviations over "
-            "seeds apart."
+            f"{found['largest_distance_of_means_in_plain_deviations']:.2f} of the plain loop's standard deviations "
+            "(over seeds) apart."
         )
     return lines
 

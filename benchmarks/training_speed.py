@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -29,6 +30,7 @@ from peers import SCRIPTS, PeerError, Worker, peer_python
 from training_cost import Shape, round_ratios, spread, training_flops
 from training_table import table
 
+from attento.cores import available_cores
 from attento.data.batching import Batch, TokenBatches
 from attento.data.config import CorpusConfig, DataConfig, TokenizerConfig
 from attento.data.prepare import prepare
@@ -48,6 +50,11 @@ TUNED = {
     "MALLOC_TOP_PAD_": str(64 << 20),
     "OMP_WAIT_POLICY": "active",
 }
+
+# More cores than this, busy with something else, and the machine is not quiet.
+_QUIET = 0.1
+# Of the columns of /proc/stat.
+_IDLE, _WAITING = 3, 4
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,12 @@ SHORT = ("huggingface", "torch")
 
 def main() -> None:
     options = parse_options()
+    busy = busy_cores()
+    if busy > _QUIET:
+        print(f"other programs keep {busy:.1f} cores busy: no figure will mean much", file=sys.stderr)
     result: dict[str, Any] = {
         "provenance": provenance(),
+        "busy_cores": busy,
         "threads": options.threads,
         "tokens_per_step": TOKENS_PER_STEP,
         "settings": {"rounds": options.rounds, "steps": options.steps, "tuned": TUNED},
@@ -99,8 +110,9 @@ def main() -> None:
                 result["shapes"][name] = bench.measure()
             finally:
                 bench.close()
-    write_result("training_speed", result, table(result))
-    draw()
+    name = "training_speed-short" if options.short else "training_speed"
+    write_result(name, result, table(result))
+    draw(name)
 
 
 def parse_options() -> argparse.Namespace:
@@ -111,7 +123,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=sorted({s.peer for s in SYSTEMS if s.peer}), help="default: all")
     parser.add_argument("--rounds", type=int, help="turns of every system")
     parser.add_argument("--steps", type=int, default=2, help="timed steps a turn")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--limit", type=float, default=900, help="seconds after which a turn is given up")
     parser.add_argument("--short", action="store_true", help="tiny beside Hugging Face and torch, 3 rounds")
     options = parser.parse_args()
@@ -120,6 +132,19 @@ def parse_options() -> argparse.Namespace:
     if options.peers is None:
         options.peers = SHORT if options.short else [system.peer for system in SYSTEMS]
     return options
+
+
+def busy_cores(seconds: float = 3) -> float:
+    """Return how many cores other programs keep busy, looked at for some seconds; 0 where the system does not tell."""
+    stat = Path("/proc/stat")
+    if not stat.is_file():
+        return 0.0
+    looks = []
+    for wait in (seconds, 0):
+        ticks = [int(each) for each in stat.read_text(encoding="utf-8").splitlines()[0].split()[1:]]
+        looks.append(sum(ticks) - ticks[_IDLE] - ticks[_WAITING])
+        time.sleep(wait)
+    return float((looks[1] - looks[0]) / os.sysconf("SC_CLK_TCK") / seconds)
 
 
 def data_config() -> DataConfig:
@@ -235,7 +260,7 @@ class Bench:
         task = {"threads": self.options.threads, "vocab_size": VOCAB_SIZE, "tokens": TOKENS_PER_STEP // 2}
         task |= {"d_model": self.shape.d_model, "d_ff": self.shape.d_ff}
         environment = os.environ | {"OMP_NUM_THREADS": str(self.options.threads)} | TUNED
-        command = [sys.executable, SCRIPTS / "matmul.py", json.dumps(task)]
+        command = [sys.executable, str(SCRIPTS / "matmul.py"), json.dumps(task)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         rates: dict[str, dict[str, float]] = json.loads(done.stdout)
         return rates
@@ -298,14 +323,14 @@ def _rate(steps: Sequence[dict[str, float]]) -> float:
     return sum(map(_tokens, steps)) / sum(step["seconds"] for step in steps)
 
 
-def draw() -> None:
-    """Draw the result; where matplotlib does not install, there is no plot, and it is said so."""
+def draw(name: str) -> None:
+    """Draw a result; where matplotlib does not install, there is no plot, and it is said so."""
     try:
         python = peer_python("plots")
     except PeerError as problem:
         print(f"no plot: matplotlib {problem}", file=sys.stderr)
         return
-    files = [RESULTS / "training_speed.json", RESULTS / "training_speed.png"]
+    files = [RESULTS / f"{name}.json", RESULTS / f"{name}.png"]
     subprocess.run([python, SCRIPTS / "plot_training_speed.py", *files], check=True)
 
 

@@ -18,9 +18,10 @@ def table(result: dict[str, Any]) -> list[str]:
         f"({batches['padding']:.1%} of the places are padding), Multi30k English-German, joint vocabulary of 8,000, "
         f"dropout 0.1. All systems take turns on the same batches: {settings['rounds']} rounds of {settings['steps']} "
         "timed steps. `Attento ahead` compares its best precision with the system, round by round.",
-        "Marian alone cuts the same sentences into batches of its own, of nearly as many tokens. `tuned` means that the process was given, from outside, "
+        "Marian alone cuts the same sentences into batches of its own, of nearly as many tokens. `tuned` means that "
+        "the process was given, from outside, "
         + ", ".join(f"`{name}={value}`" for name, value in settings["tuned"].items())
-        + ".",
+        + f". Before the start, other programs kept {result['busy_cores']:.1f} cores busy.",
     ]
     for name, shape in result["shapes"].items():
         lines += ["", *_shape(name, shape)]

@@ -76,6 +76,7 @@ def _result() -> dict[str, Any]:
     }
     return {
         "threads": 2,
+        "busy_cores": 0.04,
         "batches": {"tokens_each": 7009.5, "padding": 0.055},
         "settings": {"rounds": 5, "steps": 2, "tuned": {"MALLOC_MMAP_MAX_": "0"}},
         "shapes": {"tiny": shape},

@@ -83,7 +83,10 @@ def test_this_machine_can_be_asked() -> None:
     ],
 )
 def test_a_gpus_number_format(
-    monkeypatch: pytest.MonkeyPatch, name: Literal["auto", "fp32", "bf16"], capability: tuple[int, int], dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch,
+    name: Literal["auto", "fp32", "bf16"],
+    capability: tuple[int, int],
+    dtype: torch.dtype,
 ) -> None:
     pretend(monkeypatch, 1, capability)
     assert choose_precision(name, torch.device("cuda")) == dtype

@@ -110,8 +110,8 @@ class TorchSystem:
             started = time.perf_counter()
             loss = self.step(batch, precision)
             seconds = time.perf_counter() - started
-            tokens = [int((ids != self.task.pad_id).sum()) for ids in (batch[0], batch[2])]
-            done.append(Step(seconds, *tokens, loss))
+            source_tokens, target_tokens = (int((ids != self.task.pad_id).sum()) for ids in (batch[0], batch[2]))
+            done.append(Step(seconds, source_tokens, target_tokens, loss))
         return done
 
 

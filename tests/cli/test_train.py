@@ -82,9 +82,7 @@ def test_profile_tells_where_the_time_goes_and_writes_nothing(recipe: Path, monk
     monkeypatch.setattr("attento.training.profile._LEAST_SECONDS", 0.0)
     run = recipe.with_name("run")
     settings = ("--set", "training.device=cpu", "--set", "training.precision=fp32")
-    result = invoke(
-        "train", recipe, "--data", recipe.parent, "-o", run, "--profile", "--profile-steps", "3", *settings
-    )
+    result = invoke("train", recipe, "--data", recipe.parent, "-o", run, "--profile", "--profile-steps", "3", *settings)
     assert result.exit_code == 0, result.output
     rows = [re.split(r"  +", line.strip()) for line in result.stdout.splitlines() if line.strip()]
     cells = {row[0]: row[1:] for row in rows}
@@ -94,10 +92,9 @@ def test_profile_tells_where_the_time_goes_and_writes_nothing(recipe: Path, monk
         [float(cells[part][place].replace(",", "").rstrip("%")) for part in parts] for place in (0, 1)
     )
     assert sum(milliseconds[:-1]) == pytest.approx(milliseconds[-1], abs=0.5)
-    assert sum(shares[:-1]) == pytest.approx(shares[-1] == 100.0 and 100.0, abs=0.5)
-    assert cells["measured"] == [
-        f"3 steps on cpu in float32, {torch.get_num_threads()} threads, after 3 others"
-    ]
+    assert shares[-1] == 100.0
+    assert sum(shares[:-1]) == pytest.approx(100.0, abs=0.5)
+    assert cells["measured"] == [f"3 steps on cpu in float32, {torch.get_num_threads()} threads, after 3 others"]
     tokens, at_most = re.fullmatch(r"(\d+) of at most (\d+)", cells["tokens a step"][0]).groups()
     assert 0 < int(tokens) <= int(at_most) == 211
     for name, form in {

@@ -203,10 +203,10 @@ def test_the_same_bytes_whatever_the_number_of_processes(tmp_path: Path) -> None
 def test_the_same_settings_and_text_are_not_prepared_again(tmp_path: Path) -> None:
     config = configure(tmp_path, GOOD)
     prepare(config, tmp_path, tmp_path / "out")
-    stages: set[str] = set()
+    make_older(tmp_path)
     before = (tmp_path / "out").stat().st_ino
-    prepare(config, tmp_path, tmp_path / "out", progress=lambda stage, done, total: stages.add(stage))
-    assert stages == {"reading"}
+    again = stages_of(lambda progress: prepare(config, tmp_path, tmp_path / "out", progress=progress))
+    assert again == {"reading"}
     assert (tmp_path / "out").stat().st_ino == before
 
 
@@ -276,11 +276,22 @@ def test_other_text_is_found_by_its_time_or_its_size(tmp_path: Path) -> None:
     assert texts(prepare(config, tmp_path, out))[0][1] == "ici finit gueux numéro 0"
 
 
-def test_files_changed_just_now_are_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("age", "fraction", "is_read"),
+    [(0.05, 1, True), (0.2, 1, False), (1.9, 0, True), (2.1, 0, False), (-60, 1, True)],
+)
+def test_files_changed_just_now_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, fraction: int, is_read: bool
+) -> None:
     # Within a tick of the clock, another change could leave size and time as they are.
     config, out = configure(tmp_path, GOOD), tmp_path / "out"
-    assert stages_of(lambda progress: prepare(config, tmp_path, out, progress=progress)) > {"reading"}
-    assert stages_of(lambda progress: prepare(config, tmp_path, out, progress=progress)) == {"reading"}
+    time_ns = 1_700_000_000_000_000_000 + fraction
+    for path in (*tmp_path.glob("*.en"), *tmp_path.glob("*.fr")):
+        os.utime(path, ns=(time_ns, time_ns))
+    monkeypatch.setattr("time.time_ns", lambda: time_ns + round(age * 1e9))
+    prepare(config, tmp_path, out)
+    again = stages_of(lambda progress: prepare(config, tmp_path, out, progress=progress))
+    assert again == ({"reading"} if is_read else set())
 
 
 def test_other_settings_have_another_fingerprint_beside_a_known_folder(tmp_path: Path) -> None:

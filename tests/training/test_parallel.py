@@ -1,27 +1,30 @@
 """Several processes do what one would, decide alike, go on from each other's checkpoints, and end together."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.distributed import HashStore, Store
+from torch.distributed import HashStore, Store, TCPStore
 
-from attento.config import check_settings, read_yaml
+from attento.config import check_settings
 from attento.data.batching import make_batch
 from attento.data.prepare import prepare
-from attento.errors import ConfigError
+from attento.errors import ConfigError, TrainingError
 from attento.training.checkpoint import CheckpointStore
 from attento.training.config import RecipeConfig
 from attento.training.parallel import Alone, join
-from attento.training.ranks import Ranks
 from attento.training.run import load_recipe, train
 from attento.training.watch import Mark, Watch
 
@@ -29,7 +32,7 @@ WriteRecipe = Callable[..., Path]
 
 # Adam divides by the gradient's size: with an epsilon this large, rounding stays as small as it is.
 CALM = ("model.dropout=0", "training.optimizer.epsilon=1e-3")
-NARROW = ("training.tokens_per_step=11", "training.accumulation=2")
+NARROW = ("training.tokens_per_step=11", "training.accumulation=2", "training.activation_checkpointing=true")
 FSDP, BF16 = "training.parallel=fsdp", "training.precision=bf16"
 
 # Each process trains one run after the other; what shall go wrong in a run goes wrong in rank 1.
@@ -61,8 +64,6 @@ def go(overrides, output, trouble=None, step=0):
                 os.kill(os.getpid(), signal.SIGKILL)
             if trouble == "hang":
                 time.sleep(600)
-            if trouble == "error":
-                raise AttentoError("no such luck")
         return gradients(self, batch, say)
 
     at = [0]
@@ -96,7 +97,8 @@ def torchrun(folder: Path, *runs: Mapping[str, Any]) -> subprocess.CompletedProc
 
 def alone(folder: Path, output: str, *overrides: str) -> list[str]:
     said: list[str] = []
-    assert train(load_recipe(folder / "recipe.yaml", folder, overrides, folder / "prepared"), folder / output, said.append)
+    recipe = load_recipe(folder / "recipe.yaml", folder, overrides, folder / "prepared")
+    assert train(recipe, folder / output, said.append)
     return said
 
 
@@ -247,14 +249,18 @@ def test_other_settings_in_one_process_are_told_at_once(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("trouble", "told"),
     [
-        ("kill", r"died at step 5, computing the gradient \(in `\w+`, \w+\.py:\d+\)\. The run ends; the same command"),
+        (
+            "kill",
+            r"died when rank 0 was at step 5, computing the gradient; last seen at step \d, .+\. The run ends; the",
+        ),
         ("hang", r"hangs at step 5, computing the gradient \(in `troubled_gradients`, child\.py:\d+\): no process has"),
     ],
+    ids=["dies", "hangs"],
 )
 def test_a_process_that_dies_or_hangs_ends_the_run_and_the_next_start_goes_on(
     folder: Path, trouble: str, told: str
 ) -> None:
-    overrides = (*CALM, "training.hang_timeout_s=3")
+    overrides = (*CALM, "training.hang_timeout_s=8")
     result = torchrun(folder, {"overrides": overrides, "output": trouble, "trouble": trouble, "step": 5})
     assert result.returncode != 0
     lines = re.findall("^error: .+$", result.stderr, re.MULTILINE)
@@ -262,3 +268,194 @@ def test_a_process_that_dies_or_hangs_ends_the_run_and_the_next_start_goes_on(
     assert re.match(rf"error: rank 1 of 2 \(host .+, process \d+\) {told}", lines[0])
     assert alone(folder, trouble, *CALM)[-1] == "going on from step 3"
     assert_close(folder, trouble, "one")
+
+
+def settings(**training: Any) -> RecipeConfig:
+    pair = {"source": "a", "target": "b"}
+    data = {"source_language": "en", "target_language": "fr", "train": [pair], "validation": pair}
+    return check_settings(RecipeConfig, {"data": data, "training": {"device": "cpu"} | training}, origin="a test")
+
+
+def environment(rank: int, size: int, **others: str) -> dict[str, str]:
+    names = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": 0}
+    return {name: str(value) for name, value in names.items()} | {"MASTER_ADDR": "localhost"} | others
+
+
+@pytest.mark.parametrize(
+    ("training", "found", "told"),
+    [
+        ({"parallel": "fsdp"}, {}, "`training.parallel: fsdp` is for several processes; start them by `torchrun"),
+        ({"parallel": "ddp"}, {"WORLD_SIZE": "1"}, "`training.parallel: ddp` is for several processes"),
+        ({}, {"WORLD_SIZE": "2"}, "RANK is None in the environment, but should be a number; .*torchrun"),
+        ({}, environment(0, 2) | {"LOCAL_RANK": "one"}, "LOCAL_RANK is 'one' in the environment"),
+    ],
+)
+def test_what_torchrun_says_and_the_settings_must_fit(
+    training: dict[str, Any], found: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        join(settings(**training), found)
+
+
+@pytest.mark.parametrize(
+    ("device", "told"), [("cuda:1", "is one device for 3 processes"), ("cuda", "nproc-per-node 2$")]
+)
+def test_each_process_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, device: str, told: str) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=told):
+        join(settings(device=device), environment(0, 3))
+
+
+def test_without_torchrun_a_process_is_alone() -> None:
+    for found in ({}, {"WORLD_SIZE": "1", "RANK": "0"}):
+        assert type(join(settings(), found)) is Alone
+
+
+def test_torchruns_single_thread_gives_way_to_a_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr("attento.training.ranks.available_cores", lambda: 11)
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    join(settings(), environment(0, 3, OMP_NUM_THREADS="1"))
+    join(settings(), environment(0, 13, OMP_NUM_THREADS="1"))
+    join(settings(), environment(0, 3, OMP_NUM_THREADS="2"))
+    assert taken == [3, 1]
+
+
+def test_a_process_that_does_not_come_is_named() -> None:
+    # What torchrun would have started.
+    store = TCPStore("localhost", 0, is_master=True)
+    world = join(settings(hang_timeout_s=1), environment(0, 2, MASTER_PORT=str(store.port)))
+    with pytest.raises(TrainingError, match=r"rank 0 of 2 \(host .+\) waited for rank 1 for 1 s, in vain"), world:
+        raise AssertionError("nobody else is there")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 11])
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("parts", [1, 2, 13])
+def test_shares_are_all_rows_in_as_many_parts_everywhere(rows: int, size: int, parts: int) -> None:
+    batch = make_batch([(np.full(row + 1, 5, np.int32), np.full(2 * row + 1, 7, np.int32)) for row in range(rows)])
+    shares = [join(settings(), environment(rank, size)).shares(batch, parts) for rank in range(size)]
+    assert len({len(each) for each in shares}) == 1
+    assert 1 <= len(shares[0]) <= parts
+    masks = [share.target_mask for each in shares for share in each if share is not None]
+    assert [int(row.sum()) for mask in masks for row in mask] == batch.target_mask.sum(dim=1).tolist()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The watch's clock, moved by hand; and a main thread that stands still."""
+    now = [0.0]
+    monkeypatch.setattr("attento.training.watch.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("attento.training.watch._stack", lambda thread: [("`wait`, b.py:7", 3)])
+    return now
+
+
+def make_watch(store: Store, rank: int = 0) -> Watch:
+    """A watch of rank 0 of three at step 5, whose thread is not started."""
+    watch = Watch(store, rank, 3, 60.0)
+    watch.begin("dancing", 5)
+    return watch
+
+
+def note(store: Store, rank: int, **changes: Any) -> None:
+    """Note what another process is at: one on a host of its own."""
+    mark = Mark(f"host{rank}", 11, phase="dancing", step=5, place="in `dance`, a.py:3", begun=1)
+    store.set(str(rank), json.dumps(asdict(replace(mark, **changes))))
+
+
+def test_a_run_hangs_when_nobody_moves_and_the_one_behind_is_named(clock: list[float]) -> None:
+    store = HashStore()
+    watch = make_watch(store)
+    note(store, 1, begun=3)
+    note(store, 2, state="waiting", begun=2)
+    assert watch._look() is None
+    clock[0] = 59.0
+    assert watch._look() is None
+    note(store, 1, begun=4)
+    clock[0] = 61.0
+    assert watch._look() is None
+    clock[0] = 122.0
+    # Rank 0 has begun least; but who waits is not to blame.
+    with watch.waiting():
+        clock[0] = 123.0
+        assert watch._look() is None
+        clock[0] = 184.0
+        told = watch._look()
+    assert told is not None
+    behind = "rank 1 of 3 (host host1, process 11) hangs at step 5, dancing (in `dance`, a.py:3)"
+    assert told.startswith(f"{behind}: no process has moved for 60 s. The run ends; the same command goes on")
+    assert told.endswith("raise `training.hang_timeout_s`")
+
+
+def test_unhurried_work_is_waited_for(clock: list[float]) -> None:
+    store = HashStore()
+    watch = make_watch(store)
+    note(store, 1, state="unhurried")
+    note(store, 2, state="waiting")
+    for now in (0.0, 61.0, 1e6):
+        clock[0] = now
+        assert watch._look() is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX tells whether a process lives")
+def test_a_process_that_is_gone_from_this_host_has_died_unless_it_left(clock: list[float]) -> None:
+    store = HashStore()
+    watch = make_watch(store)
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    here = asdict(watch._mark)
+    own = {"host": here["host"], "pids": here["pids"], "pid": gone.pid}
+    note(store, 1)
+    note(store, 2, **own, state="left")
+    assert watch._look() is None
+    # Another container may have such a process.
+    note(store, 2, **own | {"pids": "another"})
+    assert watch._look() is None
+    note(store, 2, **own)
+    told = watch._look()
+    assert told is not None
+    assert told.startswith(
+        f"rank 2 of 3 (host {here['host']}, process {gone.pid}) died when rank 0 was at step 5, dancing"
+    )
+
+
+def test_whose_connection_broke_is_known_by_who_does_not_say_so(clock: list[float]) -> None:
+    store = HashStore()
+    watch = make_watch(store)
+    note(store, 1, state="waiting")
+    note(store, 2)
+    assert watch._look() is None
+    clock[0] = 1.0
+    watch.lose()
+    note(store, 2, state="lost")
+    assert [watch._look(), watch._look()] == [None, None]
+    told = watch._look()
+    assert told is not None and told.startswith(
+        "rank 1 of 3 (host host1, process 11) died or is cut off when rank 0 was"
+    )
+
+
+def test_an_error_is_told_once_a_host_and_ends_all(clock: list[float]) -> None:
+    store = HashStore()
+    watches = [make_watch(store, rank) for rank in (0, 1, 2)]
+    assert watches[1].fail(TrainingError("the disk is full")) is True
+    assert watches[2].fail(TrainingError("the disk is full")) is False
+    assert watches[0]._look() == ""
+    watches[0]._mark = replace(watches[0]._mark, host="elsewhere")
+    told = watches[0]._look()
+    assert told is not None
+    assert re.fullmatch(
+        r"rank [12] of 3 \(host .+\) failed at step 5, dancing \(in `wait`, b.py:7\): the disk is full", told
+    )
+
+
+def test_without_the_store_nobody_can_go_on() -> None:
+    told: list[str] = []
+    store = HashStore()
+    watch = Watch(store, 0, 3, 0.01, end=told.append)
+    # The others never come, so the store gives up.
+    store.set_timeout(timedelta(milliseconds=1))
+    watch.start()
+    watch._thread.join()
+    assert len(told) == 1
+    assert re.match(r"rank 0 of 3 \(host .+\) lost the store at MASTER_ADDR at step 0, starting", told[0])

@@ -12,8 +12,7 @@ from attento.data.config import DataConfig
 
 Stamps = dict[str, list[int]]
 
-# The coarsest clock among common file systems (FAT) counts in two seconds.
-_YOUNG = 2_000_000_000
+_SECOND = 1_000_000_000
 
 
 def stamp_files(config: DataConfig, data_root: Path) -> Stamps | None:
@@ -25,10 +24,16 @@ def stamp_files(config: DataConfig, data_root: Path) -> Stamps | None:
             status = (data_root / name).stat()
         except OSError:
             return None  # whoever reads it says what is wrong
-        if status.st_mtime_ns > now - _YOUNG:
+        if status.st_mtime_ns > now - _tick(status.st_mtime_ns):
             return None
         stamps[name] = [status.st_size, status.st_mtime_ns]
     return stamps
+
+
+def _tick(time_ns: int) -> int:
+    # Without a fraction, it may be of a file system that counts in seconds, FAT in two; others keep to the system's
+    # timer, of 10 ms at most.
+    return _SECOND // 10 if time_ns % _SECOND else 2 * _SECOND
 
 
 def _files(config: DataConfig) -> Iterator[str]:

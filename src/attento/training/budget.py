@@ -157,8 +157,8 @@ def largest_step(
 ) -> int:
     """Return how many tokens a step of the longest pairs can have, by measuring some small ones.
 
-    What is measured is real: a few steps of a trainer that is thrown away. Memory grows linearly with the tokens of a
-    step once there are more of them than the loss takes at once, so larger steps are told from the last two measured.
+    What is measured is real: steps of a trainer that is thrown away, the first of one pair, the others each twice as
+    large as the one before, until the line through the last two tells of a step at most twice as large as the last.
     At most `MOST_TOKENS`, and rounded down to two digits; planned is `SHARE` of the free memory.
 
     Args:
@@ -178,11 +178,8 @@ def largest_step(
     # Of the logits a chunk alone is in memory: up to there, each token takes more than beyond.
     some = 3 * trainer.config.loss_chunk_tokens // pair + 2
     points: list[tuple[int, int]] = []
-    most = free
-    for wanted in (1, some, 2 * some):
-        rows = min(wanted, _fitting(points, limit) // pair) if points else wanted
-        if points and (rows * pair <= points[-1][0] or points[-1][1] > limit):
-            break
+    most, rows = free, 1
+    while True:
         batch = longest_batch(longest, rows).to(device)
         peak = memory.peak_of(partial(trainer.step, batch, _say_nothing))
         if trainer.state.parts > 1:
@@ -191,6 +188,11 @@ def largest_step(
             break
         points = points or [(0, memory.held())]
         points.append((rows * pair, peak))
+        reach = min(_fitting(points, limit), MOST_TOKENS)
+        # After two real sizes; and the line is followed no further than to the double, since it may bend upwards.
+        if reach < 2 * pair or (len(points) > 2 and 2 * rows * pair >= reach):
+            break
+        rows = min(max(2 * rows, some), reach // pair)
     fitting = min(_fitting(points, limit), most) if points else 0
     if fitting < pair:
         raise TrainingError(

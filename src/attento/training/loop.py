@@ -152,7 +152,7 @@ class Trainer:
         state, config = self.state, self.config
         saved = state.step
         batches = prefetched(self.batches.from_position(state.position), _BATCHES_AHEAD)
-        with closing(batches), StopRequest() as stop:
+        with closing(batches), StopRequest(answers=self.world.first) as stop:
             while not self.at_end() and not self.world.any(stop.requested):
                 started = time.perf_counter()
                 self.world.begin("reading a batch", state.step + 1)

@@ -119,8 +119,8 @@ class Alone:
         found = 1 + max((int(name.partition("/")[0][4:]) for name in state if name.startswith("rank")), default=0)
         if found != self.size:
             say(
-                f"the checkpoint is of a run in {found} processes, and this one has {self.size}: the same batches follow, "
-                "but dropout's random streams begin anew, from seed, step and rank"
+                f"the checkpoint is of a run in {found} processes, and this one has {self.size}: the same batches "
+                "follow, but dropout's random streams begin anew, from seed, step and rank"
             )
             self.draw_anew(step)
             return

@@ -29,11 +29,13 @@ _ANSWER += b"Ctrl-C again leaves at once and goes back to the last checkpoint\n"
 class StopRequest:
     """A context in which the first SIGINT or SIGTERM only sets `requested`; a further SIGINT interrupts at once.
 
-    Outside of the main thread, which alone gets signals, nothing is ever requested.
+    Outside of the main thread, which alone gets signals, nothing is ever requested. The answer is kept back where
+    another process of the run gives it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, answers: bool = True) -> None:
         self.requested = False
+        self._answers = answers
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -53,9 +55,10 @@ class StopRequest:
             raise KeyboardInterrupt
         if not self.requested:
             self.requested = True
-            # Past the display and Python's buffers: the signal may have come in the middle of their work.
-            with contextlib.suppress(OSError):
-                os.write(_STDERR, _ANSWER)
+            if self._answers:
+                # Past the display and Python's buffers: the signal may have come in the middle of their work.
+                with contextlib.suppress(OSError):
+                    os.write(_STDERR, _ANSWER)
 
 
 def keep_freed_memory() -> None:

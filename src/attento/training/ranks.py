@@ -53,6 +53,7 @@ class Ranks(Alone):
         self.rank, self.size = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
         self._local_rank = _number(environment, "LOCAL_RANK")
         self._local_size = _number(environment, "LOCAL_WORLD_SIZE")
+        self._meeting = environment.get("MASTER_ADDR", "localhost"), _number(environment, "MASTER_PORT")
         super().__init__(config.training)
         self._settings = dict(flatten(config.model_dump(mode="json")))
         if self.config.parallel == "fsdp" and torch.__version__ < "2.7":
@@ -64,8 +65,8 @@ class Ranks(Alone):
 
     def _take_device(self) -> None:
         if self.device.type == "cpu":
-            # What torchrun says where the user says nothing; far too little where there are more cores than processes.
-            if self._environment.get("OMP_NUM_THREADS") == "1":
+            # What torchrun says for several processes if the user does not; too little where there are more cores.
+            if self._local_size > 1 and self._environment.get("OMP_NUM_THREADS") == "1":
                 torch.set_num_threads(max(1, available_cores() // self._local_size))
             return
         if self.config.device not in ("auto", "cuda"):
@@ -125,15 +126,14 @@ class Ranks(Alone):
             raise SystemExit(1) from None
 
     def _connect(self) -> Store:
-        host, port = self._environment["MASTER_ADDR"], _number(self._environment, "MASTER_PORT")
-        hosting = self.rank == 0 and self._environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
         timeout = timedelta(seconds=self.config.hang_timeout_s)
         try:
-            store = TCPStore(host, port, is_master=hosting, timeout=timeout, multi_tenant=True)
+            store = TCPStore(*self._meeting, is_master=False, timeout=timeout)
         except RuntimeError as problem:
+            host, port = self._meeting
             raise TrainingError(
-                f"rank {self.rank} (host {self.host}) cannot reach {host}:{port}, where the processes are to meet: "
-                f"{problem}"
+                f"rank {self.rank} (host {self.host}) cannot reach {host}:{port}, where torchrun lets the processes "
+                f"meet: {problem}"
             ) from problem
         # What is stored stays: neither another run of these processes nor a restart must find it.
         restart = self._environment.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -162,14 +162,16 @@ class Ranks(Alone):
         records = [json.loads(text) for text in self._exchange("settings", json.dumps(own))]
         first = records[0]
         for rank, record in enumerate(records):
-            for name in first | record:
-                if name != "host" and record.get(name) != first.get(name):
-                    if not self.first:
-                        raise SystemExit(2)
-                    raise ConfigError(
-                        f"`{name}` is {first.get(name)!r} for rank 0 (host {first['host']}) and {record.get(name)!r} for "
-                        f"rank {rank} (host {record['host']}); start all processes with the same command"
-                    )
+            wrong = [name for name in first | record if name != "host" and record.get(name) != first.get(name)]
+            if wrong and not self.first:
+                # The first one tells it.
+                raise SystemExit(2)
+            if wrong:
+                there, here = (f"{each.get(wrong[0])!r} for rank" for each in (record, first))
+                raise ConfigError(
+                    f"`{wrong[0]}` is {here} 0 (host {first['host']}) and {there} {rank} (host {record['host']}); "
+                    "start all processes with the same command"
+                )
 
     def begin(self, phase: str, step: int, *, unhurried: bool = False) -> None:
         """Note what begins; it may be unhurried where it takes long without harm."""

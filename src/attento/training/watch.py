@@ -33,6 +33,8 @@ class Mark:
 
     host: str
     pid: int
+    pids: str = ""
+    """Of which numbering: containers of one host, and of one name, may have their own."""
     state: Literal["working", "unhurried", "waiting", "lost", "left"] = "working"
     """Unhurried work may take as long as it likes; waiting is for the other processes, whose connection may be lost."""
     phase: str = "starting"
@@ -70,7 +72,7 @@ class Watch:
         self._store, self._rank, self._size, self._timeout_s = store, rank, size, timeout_s
         self._end = end or _end_process
         self._main = threading.main_thread().ident
-        self._mark = self._noted = Mark(socket.gethostname(), os.getpid())
+        self._mark = self._noted = Mark(socket.gethostname(), os.getpid(), _numbering())
         self._stack: list[tuple[str, int]] = []
         self._others = [self._mark] * size
         self._texts = [b""] * size
@@ -103,7 +105,8 @@ class Watch:
     def lose(self) -> None:
         """Say that a connection to another process broke, and wait until it is known whose it was."""
         self._mark = replace(self._mark, state="lost")
-        self._thread.join((_LOOKS_FOR_LOST + 2) * self.pause_s)
+        if self._thread.is_alive():
+            self._thread.join((_LOOKS_FOR_LOST + 2) * self.pause_s)
 
     def fail(self, problem: BaseException) -> bool:
         """End all other processes, because of an error here; return whether this host has not told of any yet."""
@@ -155,13 +158,13 @@ class Watch:
         still = {rank: now - self._moved_at[rank] for rank in present}
         for rank in present:
             if self._is_gone(self._others[rank]):
-                return f"{self._who(rank)} died {self._others[rank]}. {_GOES_ON}"
+                return f"{self._who(rank)} died {self._last_seen(rank)}. {_GOES_ON}"
         if self._mark.state == "lost":
             self._lost_looks += 1
             silent = [rank for rank in present if self._others[rank].state != "lost"]
             if silent and self._lost_looks >= _LOOKS_FOR_LOST:
                 rank = max(silent, key=lambda each: still[each])
-                return f"{self._who(rank)} died or is cut off {self._others[rank]}. {_GOES_ON}"
+                return f"{self._who(rank)} died or is cut off {self._last_seen(rank)}. {_GOES_ON}"
         if min(still.values()) < self._timeout_s or any(self._others[each].state == "unhurried" for each in present):
             return None
         rank = min(present, key=lambda each: (self._others[each].state == "waiting", self._others[each].begun))
@@ -185,7 +188,7 @@ class Watch:
 
     def _is_gone(self, mark: Mark) -> bool:
         # Elsewhere a process of that number is another one; and Windows would not ask it, but end it.
-        if mark.host != self._mark.host or os.name != "posix":
+        if (mark.host, mark.pids) != (self._mark.host, self._mark.pids) or os.name != "posix":
             return False
         try:
             os.kill(mark.pid, 0)
@@ -193,9 +196,22 @@ class Watch:
             return True
         return False
 
+    def _last_seen(self, rank: int) -> str:
+        # A mark may be as old as a pause: all are in the same step, so this process knows better which one.
+        return (
+            f"when rank {self._rank} was at step {self._mark.step}, {self._mark.phase}; last seen {self._others[rank]}"
+        )
+
     def _who(self, rank: int) -> str:
         mark = self._others[rank]
         return f"rank {rank} of {self._size} (host {mark.host}, process {mark.pid})"
+
+
+def _numbering() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _stack(thread: int | None) -> list[tuple[str, int]]:
