@@ -36,8 +36,8 @@ from attento.data.prepared import PreparedCorpus
 from attento.nn import attention
 from attento.nn.dropout import Dropout
 from attento.training.loop import Trainer
-from attento.training.objective import Objective
 from attento.training.process import keep_freed_memory
+from attento.training.update.objective import Objective
 
 AS_IT_IS = "as it is"
 SHAPE = {name: value for name, value in vars(SHAPES["tiny"]).items()}

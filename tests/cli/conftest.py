@@ -12,8 +12,8 @@ from attento.models.build import build_model
 from attento.models.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.text.tokenizer import TokenizerPair, train_tokenizer
-from attento.training.averaging import save_weights
 from attento.training.config import RecipeConfig
+from attento.training.records.averaging import save_weights
 
 VOCAB_SIZE = 307
 

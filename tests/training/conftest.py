@@ -20,8 +20,8 @@ from attento.models.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.training.config import TrainingConfig
 from attento.training.loop import Trainer
-from attento.training.progress import TrainingProgress
-from attento.training.record import MetricsLog
+from attento.training.records.metrics import MetricsLog
+from attento.training.records.progress import TrainingProgress
 from attento.training.validation import ValidationResult, Validator
 
 VOCAB_SIZE = 23

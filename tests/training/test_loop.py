@@ -398,7 +398,9 @@ def test_a_full_disk_leaves_the_older_checkpoints(bench: MakeBench, monkeypatch:
     def full(tensors: object, path: Path, metadata: object) -> None:
         raise OSError(28, "No space left on device")
 
-    at_step(case.trainer, 5, lambda: monkeypatch.setattr("attento.training.checkpoint.save_file", full), monkeypatch)
+    at_step(
+        case.trainer, 5, lambda: monkeypatch.setattr("attento.training.records.checkpoint.save_file", full), monkeypatch
+    )
     with pytest.raises(TrainingError, match=r"step-00000006: .*No space left.*older checkpoints are untouched"):
         case.run()
     assert checkpoints(case.trainer) == ["step-00000003"]

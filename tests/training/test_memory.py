@@ -20,7 +20,7 @@ from attento.training import validation as validation_module
 from attento.training.budget import longest_batch
 from attento.training.build import build_trainer, settle_step, warnings
 from attento.training.loop import Trainer
-from attento.training.parallel import Alone
+from attento.training.parallel.alone import Alone
 from attento.training.run import load_recipe, train
 
 MakeBench = Callable[..., Any]
@@ -211,7 +211,7 @@ def test_a_model_that_does_not_fit_is_told_as_that(
     def spread(*arguments: object) -> None:
         raise FULL
 
-    monkeypatch.setattr("attento.training.parallel.Alone.spread", spread)
+    monkeypatch.setattr("attento.training.parallel.alone.Alone.spread", spread)
     with pytest.raises(TrainingError, match="the model does not fit in the memory of cpu; make it smaller"):
         run(write_recipe(tmp_path), tmp_path / "run")
 

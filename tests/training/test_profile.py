@@ -22,8 +22,7 @@ from attento.run_folder import RunFolder
 from attento.training import profile as profile_module
 from attento.training.build import build_trainer
 from attento.training.loop import Trainer
-from attento.training.objective import Objective, recompute_activations
-from attento.training.parallel import Alone
+from attento.training.parallel.alone import Alone
 from attento.training.profile import (
     PHASES,
     WARM_UP,
@@ -35,6 +34,7 @@ from attento.training.profile import (
     profile,
 )
 from attento.training.run import Recipe, load_recipe, train
+from attento.training.update.objective import Objective, recompute_activations
 
 WriteRecipe = Callable[..., Path]
 CPU = torch.device("cpu")

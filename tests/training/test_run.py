@@ -24,10 +24,10 @@ from attento.errors import ConfigError, DataError, RunFolderError, TrainingError
 from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
 from attento.training import run as run_module
-from attento.training.averaging import average_weights
 from attento.training.build import build_trainer
 from attento.training.loop import Trainer
-from attento.training.parallel import Alone
+from attento.training.parallel.alone import Alone
+from attento.training.records.averaging import average_weights
 from attento.training.run import load_recipe, train
 from attento.training.validation import ValidationResult, Validator
 
@@ -40,7 +40,7 @@ import sys, time
 from attento.cli.app import main
 from attento.training.build import build_trainer
 from attento.training.loop import Trainer
-from attento.training.parallel import Alone
+from attento.training.parallel.alone import Alone
 
 step = Trainer.step
 
@@ -409,7 +409,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_later(
             run(recipe, tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("attento.training.checkpoint.sync_file", full)
+        patch.setattr("attento.training.records.checkpoint.sync_file", full)
         with pytest.raises(TrainingError, match="No space left"):
             run(recipe, tmp_path / "run", "training.max_steps=4")
     assert run(recipe, tmp_path / "run", "training.max_steps=4")[0]

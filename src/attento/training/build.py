@@ -16,7 +16,7 @@ from attento.run_folder import RunFolder
 from attento.training.budget import MOST_TOKENS, count_longer, free_memory, largest_step
 from attento.training.config import RecipeConfig, with_training
 from attento.training.loop import Trainer
-from attento.training.parallel import Alone
+from attento.training.parallel.alone import Alone
 from attento.training.process import is_out_of_memory
 from attento.training.validation import ValidationText, Validator
 

@@ -29,7 +29,7 @@ class OptimizerConfig(Settings):
 
 
 class ScheduleConfig(Settings):
-    """How the learning rate rises and falls; see `training.schedules`."""
+    """How the learning rate rises and falls; see `training.update.schedules`."""
 
     name: Literal["paper", "inverse_sqrt", "cosine"] = "paper"
     peak: PositiveFloat = Field(1.0, description="highest learning rate; for `paper` the factor before eq. 3")

@@ -16,16 +16,16 @@ from attento.device import choose_precision
 from attento.errors import RunFolderError, TrainingError
 from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
-from attento.training.averaging import save_weights
-from attento.training.checkpoint import CheckpointStore, Snapshot, capture_random_state, restore_random_state
 from attento.training.config import TrainingConfig
-from attento.training.objective import Objective, recompute_activations
-from attento.training.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
-from attento.training.parallel import Alone
+from attento.training.parallel.alone import Alone
 from attento.training.process import StopRequest, is_out_of_memory
-from attento.training.progress import TrainingProgress
-from attento.training.record import MetricsLog
-from attento.training.schedules import learning_rate
+from attento.training.records.averaging import save_weights
+from attento.training.records.checkpoint import CheckpointStore, Snapshot, capture_random_state, restore_random_state
+from attento.training.records.metrics import MetricsLog
+from attento.training.records.progress import TrainingProgress
+from attento.training.update.objective import Objective, recompute_activations
+from attento.training.update.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from attento.training.update.schedules import learning_rate
 from attento.training.validation import ValidationResult, Validator
 
 _BATCHES_AHEAD = 4

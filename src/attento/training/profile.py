@@ -25,10 +25,10 @@ from attento.run_folder import RunFolder
 from attento.training.budget import peak_memory
 from attento.training.build import build_trainer, settle_step
 from attento.training.loop import Trainer
-from attento.training.objective import Objective
-from attento.training.parallel import join
+from attento.training.parallel.alone import join
 from attento.training.process import keep_freed_memory, use_available_cores
 from attento.training.run import Recipe, Say
+from attento.training.update.objective import Objective
 
 PHASES = ("data", "forward", "loss", "backward", "optimizer")
 WARM_UP = 3

@@ -19,18 +19,18 @@ from attento.data.prepared import RECORD_FILE, PreparedCorpus, read_record
 from attento.device import choose_precision
 from attento.errors import ConfigError, RunFolderError
 from attento.run_folder import RunFolder
-from attento.training.averaging import average_weights, save_weights
 from attento.training.budget import longest_batch
 from attento.training.build import build_trainer, has_checkpoints, settle_step, warnings, with_earlier_step
-from attento.training.card import model_card
-from attento.training.checkpoint import replace_file, sync_file
 from attento.training.config import RecipeConfig, flatten
 from attento.training.loop import Trainer
-from attento.training.parallel import Alone, join
-from attento.training.precision import fill
+from attento.training.parallel.alone import Alone, join
 from attento.training.process import folder_to_itself, keep_freed_memory, use_available_cores
-from attento.training.progress import TrainingProgress
-from attento.training.record import MetricsLog
+from attento.training.records.averaging import average_weights, save_weights
+from attento.training.records.card import model_card
+from attento.training.records.checkpoint import replace_file, sync_file
+from attento.training.records.metrics import MetricsLog
+from attento.training.records.progress import TrainingProgress
+from attento.training.update.precision import fill
 from attento.training.validation import ValidationResult
 
 Say = Callable[[str], None]

@@ -14,8 +14,8 @@ from attento.evaluation.metrics import corpus_bleu
 from attento.models.base import EncoderDecoder
 from attento.text.tokenizer import TokenizerPair
 from attento.training.config import ValidationConfig
-from attento.training.loss import smoothed_cross_entropy_over_all_classes
 from attento.training.process import is_out_of_memory
+from attento.training.update.loss import smoothed_cross_entropy_over_all_classes
 from attento.translator import Translator
 
 _BATCH_TOKENS = 4096

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from attento.errors import ConfigError, RunFolderError, TrainingError
-from attento.training import checkpoint
-from attento.training.checkpoint import (
+from attento.training.records import checkpoint
+from attento.training.records.checkpoint import (
     CheckpointStore,
     Snapshot,
     capture_random_state,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from attento.training.precision import MasterWeights
+from attento.training.update.precision import MasterWeights
 
 
 def make_model() -> nn.Module:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from attento.errors import MissingExtraError, TrainingError
-from attento.training.checkpoint import replace_file, sync_file
+from attento.training.records.checkpoint import replace_file, sync_file
 
 Value: TypeAlias = bool | int | float | str | None
 

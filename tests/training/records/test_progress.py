@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from attento.training.progress import TrainingProgress
+from attento.training.records.progress import TrainingProgress
 
 
 class Clock:

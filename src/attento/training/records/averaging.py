@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from attento.errors import RunFolderError, TrainingError
-from attento.training.checkpoint import replace_file, write_tensors
+from attento.training.records.checkpoint import replace_file, write_tensors
 
 
 def average_weights(paths: Sequence[Path]) -> dict[str, Tensor]:

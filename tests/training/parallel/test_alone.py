@@ -22,11 +22,11 @@ from attento.config import check_settings
 from attento.data.batching import make_batch
 from attento.data.prepare import prepare
 from attento.errors import ConfigError, TrainingError
-from attento.training.checkpoint import CheckpointStore
 from attento.training.config import RecipeConfig
-from attento.training.parallel import Alone, join
+from attento.training.parallel.alone import Alone, join
+from attento.training.parallel.watch import Mark, Watch
+from attento.training.records.checkpoint import CheckpointStore
 from attento.training.run import load_recipe, train
-from attento.training.watch import Mark, Watch
 
 WriteRecipe = Callable[..., Path]
 
@@ -42,7 +42,7 @@ from pathlib import Path
 import torch
 from attento.errors import AttentoError
 from attento.training.loop import Trainer
-from attento.training.objective import Objective
+from attento.training.update.objective import Objective
 from attento.training.run import load_recipe, train
 
 folder, runs = Path(sys.argv[1]), json.loads(sys.argv[2])
@@ -313,7 +313,7 @@ def test_without_torchrun_a_process_is_alone() -> None:
 
 def test_torchruns_single_thread_gives_way_to_a_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    monkeypatch.setattr("attento.training.ranks.available_cores", lambda: 11)
+    monkeypatch.setattr("attento.training.parallel.ranks.available_cores", lambda: 11)
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     join(settings(), environment(0, 3, OMP_NUM_THREADS="1"))
     join(settings(), environment(0, 13, OMP_NUM_THREADS="1"))
@@ -345,8 +345,8 @@ def test_shares_are_all_rows_in_as_many_parts_everywhere(rows: int, size: int, p
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The watch's clock, moved by hand; and a main thread that stands still."""
     now = [0.0]
-    monkeypatch.setattr("attento.training.watch.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("attento.training.watch._stack", lambda thread: [("`wait`, b.py:7", 3)])
+    monkeypatch.setattr("attento.training.parallel.watch.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("attento.training.parallel.watch._stack", lambda thread: [("`wait`, b.py:7", 3)])
     return now
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attento.training.loss import (
+from attento.training.update.loss import (
     chunked_cross_entropy,
     smoothed_cross_entropy_and_gradient,
     smoothed_cross_entropy_over_all_classes,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from attento.errors import MissingExtraError, TrainingError
-from attento.training import record
-from attento.training.record import MetricsLog
+from attento.training.records import metrics
+from attento.training.records.metrics import MetricsLog
 
 
 def steps(path: Path) -> list[int]:
@@ -73,7 +73,7 @@ def test_an_interrupted_rewrite_keeps_the_file(path: Path, monkeypatch: pytest.M
     def interrupted(writing: Path, final: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(record, "replace_file", interrupted)
+    monkeypatch.setattr(metrics, "replace_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         MetricsLog(path, resume_step=10)
     assert steps(path) == [10, 20, 30]

@@ -9,7 +9,7 @@ from attento.data.batching import Batch
 from attento.errors import ConfigError
 from attento.models.base import EncoderDecoder
 from attento.shapes import Hidden
-from attento.training.loss import chunked_cross_entropy
+from attento.training.update.loss import chunked_cross_entropy
 
 
 class Objective(nn.Module):

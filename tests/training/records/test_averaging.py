@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from attento.errors import RunFolderError, TrainingError
-from attento.training import averaging
-from attento.training.averaging import average_weights, save_weights
+from attento.training.records import averaging
+from attento.training.records.averaging import average_weights, save_weights
 
 
 def write(folder: Path, count: int, dtype: torch.dtype = torch.float32) -> tuple[list[Path], list[torch.Tensor]]:

@@ -11,7 +11,7 @@ from attento.data.batching import Batch, make_batch
 from attento.errors import ConfigError
 from attento.models.build import build_model
 from attento.models.config import TransformerConfig
-from attento.training.objective import Objective, recompute_activations
+from attento.training.update.objective import Objective, recompute_activations
 
 V = 23
 

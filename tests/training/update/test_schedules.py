@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from attento.training.config import ScheduleConfig
-from attento.training.schedules import learning_rate
+from attento.training.update.schedules import learning_rate
 
 MAX_STEPS = 1009
 

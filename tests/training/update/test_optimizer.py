@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from attento.training.config import OptimizerConfig
-from attento.training.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
+from attento.training.update.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
 
 ADAM = OptimizerConfig()
 ADAMW = OptimizerConfig(name="adamw", beta1=0.8, beta2=0.95, epsilon=1e-6, weight_decay=0.3)

@@ -14,7 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from attento.training.precision import MasterWeights, fill, lent
+from attento.training.update.precision import MasterWeights, fill, lent
 
 
 def shard(module: nn.Module, device: torch.device, size: int, dtype: torch.dtype) -> None:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from attento.data.batching import Batch
 from attento.device import choose_device
 from attento.errors import ConfigError
-from attento.training.checkpoint import capture_random_state, restore_random_state
 from attento.training.config import RecipeConfig, TrainingConfig
-from attento.training.objective import Objective
-from attento.training.precision import MasterWeights
+from attento.training.records.checkpoint import capture_random_state, restore_random_state
+from attento.training.update.objective import Objective
+from attento.training.update.precision import MasterWeights
 
 Say = Callable[[str], None]
 Made = TypeVar("Made")
@@ -147,7 +147,7 @@ def join(config: RecipeConfig, environment: Mapping[str, str] = os.environ) -> A
     if not torch.distributed.is_available():
         raise ConfigError("this torch is built without its distributed part; train with one process")
     # Here: one process alone has no need of what this takes along.
-    from attento.training.ranks import Ranks
+    from attento.training.parallel.ranks import Ranks
 
     return Ranks(config, environment)
 

@@ -26,11 +26,11 @@ from attento.cores import available_cores
 from attento.data.batching import Batch
 from attento.errors import AttentoError, ConfigError, TrainingError
 from attento.training.config import RecipeConfig, flatten
-from attento.training.objective import Objective
-from attento.training.parallel import COMMAND, Alone, Made
-from attento.training.precision import MasterWeights
+from attento.training.parallel.alone import COMMAND, Alone, Made
+from attento.training.parallel.watch import Watch
 from attento.training.process import is_out_of_memory
-from attento.training.watch import Watch
+from attento.training.update.objective import Objective
+from attento.training.update.precision import MasterWeights
 
 # Never: the watch, which can tell whose fault it is, keeps the time.
 _NO_TIMEOUT = timedelta(days=365)
@@ -213,7 +213,7 @@ class Ranks(Alone):
         """Make ready to compute `loss` in a number format; return the weights that an optimizer is to change."""
         if self.config.parallel == "fsdp":
             # Here: it takes a second or two to import.
-            from attento.training.sharding import ShardedWeights, shard
+            from attento.training.parallel.sharding import ShardedWeights, shard
 
             self._module = _AllTakePart(objective)
             shard(self._module, self.device, self.size, dtype)

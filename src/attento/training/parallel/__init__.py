@@ -1,0 +1,1 @@
+"""One process alone, or several that share each batch."""

@@ -1,0 +1,1 @@
+"""One update: loss, its gradient, number formats, learning rate, optimizer."""
