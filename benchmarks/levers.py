@@ -37,6 +37,8 @@ from attento.nn import attention
 from attento.nn.dropout import Dropout
 from attento.training.loop import Trainer
 from attento.training.process import keep_freed_memory
+from attento.training.update import objective
+from attento.training.update.loss import chunked_cross_entropy
 from attento.training.update.objective import Objective
 
 AS_IT_IS = "as it is"
@@ -66,17 +68,24 @@ def whole_logits(self: Objective, batch: Batch) -> Tensor:
     return F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing, reduction="sum")
 
 
+def rounded_cross_entropy(features: Tensor, weight: Tensor, bias: None, targets: Tensor, **settings: Any) -> Tensor:
+    """The loss by chunks, of what autocast would make of its inputs."""
+    with torch.autocast("cpu", enabled=False):
+        return chunked_cross_entropy(features.bfloat16(), weight.bfloat16(), bias, targets, **settings)
+
+
 @contextmanager
 def autocast(trainer: Trainer) -> Iterator[None]:
     """float32 weights, each product's factors turned into bfloat16 where it stands."""
-    forward = trainer.objective.forward
+    with patch.object(objective, "chunked_cross_entropy", rounded_cross_entropy):
+        forward = trainer.objective.forward
 
-    def in_autocast(batch: Batch) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return forward(batch)
+        def in_autocast(batch: Batch) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return forward(batch)
 
-    with patch.object(trainer.objective, "forward", in_autocast):
-        yield
+        with patch.object(trainer.objective, "forward", in_autocast):
+            yield
 
 
 LEVERS: dict[str, Callable[[Trainer], AbstractContextManager[Any]]] = {

@@ -44,6 +44,9 @@ def _draw(panel: Any, points: list[dict[str, Any]], axis: str) -> None:
     for each in (panel, memory):
         each.set_xscale("log", base=2)
         each.set_yscale("log")
+    least, most = (f([point["memory_mib"] for point in points]) for f in (min, max))
+    # What hardly changes shall look so.
+    memory.set_ylim(min(least, most / 4) / 1.2, most * 1.2)
     panel.set_xticks(values, [f"{value:,}" for value in values], rotation=45)
     panel.minorticks_off()
 

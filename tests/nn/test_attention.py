@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attento.nn import attention
 from attento.nn.attention import MultiHeadAttention, attend, fused_attention, scaled_dot_product_attention
 from attento.nn.masks import causal_mask, padding_mask
 
@@ -128,6 +129,22 @@ def test_attend_is_readable_attention(kind: str) -> None:
     inputs = draw_inputs(torch.float32)
     mask = draw_mask(kind)
     torch.testing.assert_close(attend(*inputs, mask), scaled_dot_product_attention(*inputs, mask)[0])
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "form"), [(1, 997, "readable"), (509, 509, "readable"), (521, 509, "fused")]
+)
+def test_on_a_cpu_the_length_chooses_the_form(
+    queries: int, keys: int, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    for name, twin in (("scaled_dot_product_attention", "readable"), ("fused_attention", "fused")):
+        original = getattr(attention, name)
+        monkeypatch.setattr(attention, name, lambda *a, o=original, t=twin: used.append(t) or o(*a))
+    query, key, value = torch.randn(1, 2, queries, 3), torch.randn(1, 2, keys, 3), torch.randn(1, 2, keys, 5)
+    context = attend(query, key, value)
+    assert used == [form]
+    torch.testing.assert_close(context, (query @ key.transpose(-2, -1) / 3**0.5).softmax(dim=-1) @ value)
 
 
 def twins(

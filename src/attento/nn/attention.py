@@ -45,6 +45,11 @@ def fused_attention(
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
+# On a CPU plain products beat the fused kernel's backward pass at sentence length; from 512 positions on the kernel is
+# faster and takes far less memory (benchmarks/results/growth.md).
+_FEW_SCORES = 512 * 512
+
+
 def attend(
     query: Float[Tensor, "B H T K"],
     key: Float[Tensor, "B H S K"],
@@ -52,8 +57,7 @@ def attend(
     mask: Bool[Tensor, "#B #H #T S"] | Bool[Tensor, "T S"] | None = None,
 ) -> Float[Tensor, "B H T E"]:
     """Compute attention's context by whichever form is faster: the one place where the choice is made."""
-    # On the CPU plain products beat the fused kernel's backward pass at sentence length.
-    if query.device.type == "cpu":
+    if query.device.type == "cpu" and query.size(-2) * key.size(-2) < _FEW_SCORES:
         return scaled_dot_product_attention(query, key, value, mask)[0]
     return fused_attention(query, key, value, mask)
 
