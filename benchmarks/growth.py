@@ -19,8 +19,8 @@ import time
 from statistics import median
 from typing import Any
 
-from facts import RESULTS, provenance, write_result
-from peers import SCRIPTS, PeerError, peer_python
+from facts import provenance, write_result
+from peers import draw
 
 BASE = {"length": 32, "tokens": 4096, "vocabulary": 8000, "layers": 3, "d_model": 256, "threads": 1}
 AXES: dict[str, list[int]] = {
@@ -58,7 +58,7 @@ def main() -> None:
     result = {"provenance": provenance(), "base": BASE, "steps": steps, "curves": curves, "attention": attention}
     name = "growth-short" if options.short else "growth"
     write_result(name, result, table(result))
-    draw(name)
+    draw(name, "plot_growth.py")
 
 
 def point(**settings: Any) -> dict[str, Any]:
@@ -143,17 +143,6 @@ def table(result: dict[str, Any]) -> list[str]:
 def _row(point: dict[str, Any], name: str) -> str:
     times = " | ".join(f"{point[key]:.4f}" for key in ("seconds", "least", "most"))
     return f"| {name} | {times} | {point['memory_mib']:,.0f} |"
-
-
-def draw(name: str) -> None:
-    """Draw a result; where matplotlib does not install, there is no plot, and it is said so."""
-    try:
-        python = peer_python("plots")
-    except PeerError as problem:
-        print(f"no plot: matplotlib {problem}", file=sys.stderr)
-        return
-    files = [RESULTS / f"{name}.json", RESULTS / f"{name}.png"]
-    subprocess.run([python, SCRIPTS / "plot_growth.py", *files], check=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ loop's seeds? Validation loss: mean cross-entropy of the validation set's tokens
 
 import argparse
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,8 +21,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from facts import RESULTS, provenance, write_result
-from peers import SCRIPTS, PeerError, peer_python
+from facts import provenance, write_result
+from peers import draw
 from stepping import make_trainer
 from training_speed import data_config
 
@@ -61,7 +60,7 @@ def main() -> None:
     result: dict[str, Any] = {"provenance": provenance(), "shape": SHAPE, "tokens_per_step": TOKENS_PER_STEP}
     result |= {"steps": options.steps, "every": options.every, "runs": runs, "verdict": verdict(runs)}
     write_result("loss_curve", result, table(result))
-    draw()
+    draw("loss_curve", "plot_loss_curve.py")
 
 
 def run(corpus: PreparedCorpus, kind: str, seed: int, steps: int, every: int) -> dict[str, Any]:
@@ -179,17 +178,6 @@ def table(result: dict[str, Any]) -> list[str]:
             "(over seeds) apart."
         )
     return lines
-
-
-def draw() -> None:
-    """Draw the result; where matplotlib does not install, there is no plot, and it is said so."""
-    try:
-        python = peer_python("plots")
-    except PeerError as problem:
-        print(f"no plot: matplotlib {problem}", file=sys.stderr)
-        return
-    files = [RESULTS / "loss_curve.json", RESULTS / "loss_curve.png"]
-    subprocess.run([python, SCRIPTS / "plot_loss_curve.py", *files], check=True)
 
 
 if __name__ == "__main__":

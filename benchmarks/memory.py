@@ -21,8 +21,8 @@ import time
 from itertools import product
 from typing import Any
 
-from facts import RESULTS, provenance, write_result
-from peers import SCRIPTS, PeerError, peer_python
+from facts import provenance, write_result
+from peers import draw
 from training_cost import spread
 
 SHAPES = {
@@ -67,7 +67,7 @@ def main() -> None:
         "rows": rows,
     }
     write_result("memory", result, table(result))
-    draw()
+    draw("memory", "plot_memory.py")
 
 
 def memory(threads: int, case: dict[str, Any], loss: str, checkpointing: bool) -> dict[str, Any]:
@@ -197,17 +197,6 @@ def _line(each: dict[str, Any]) -> str:
         f"| {each['tokens_per_gib']:,.0f} | {each['fixed_gib']:.2f} "
         f"| {cost['median']:.2f}x ({cost['least']:.2f}-{cost['most']:.2f}) | {rate:,.0f} |"
     )
-
-
-def draw() -> None:
-    """Draw the result; where matplotlib does not install, there is no plot, and it is said so."""
-    try:
-        python = peer_python("plots")
-    except PeerError as problem:
-        print(f"no plot: matplotlib {problem}", file=sys.stderr)
-        return
-    files = [RESULTS / "memory.json", RESULTS / "memory.png"]
-    subprocess.run([python, SCRIPTS / "plot_memory.py", *files], check=True)
 
 
 if __name__ == "__main__":

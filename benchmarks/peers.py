@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facts import RESULTS
+
 TORCH = "torch==2.13.0"
 SCRIPTS = Path(__file__).parent / "peer_scripts"
 VENVS = Path(__file__).parent / ".venvs"
@@ -180,3 +182,14 @@ class Worker:
         # A group that is gone already needs no signal.
         if self._process.poll() is None:
             os.killpg(self._process.pid, number)
+
+
+def draw(name: str, script: str) -> None:
+    """Draw a result by a script of `peer_scripts`; say so where matplotlib does not install."""
+    try:
+        python = peer_python("plots")
+    except PeerError as problem:
+        print(f"no plot: matplotlib {problem}", file=sys.stderr)
+        return
+    files = [RESULTS / f"{name}.json", RESULTS / f"{name}.png"]
+    subprocess.run([python, SCRIPTS / script, *files], check=True)

@@ -22,9 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from facts import RESULTS, provenance, write_result
+from facts import provenance, write_result
 from made_text import write_parallel_text
-from peers import SCRIPTS, PeerError, peer_python
+from peers import SCRIPTS, PeerError, draw, peer_python
 
 from attento.cores import available_cores
 
@@ -55,7 +55,7 @@ def main() -> None:
         rounds = [[start_once(folder / f"prepared-{size}") for size in sizes] for _ in range(options.rounds)]
         result["starting"] = [summed_up(each) for each in zip(*rounds, strict=True)]
     write_result("preparation", result, table(result))
-    draw()
+    draw("preparation", "plot_preparation.py")
 
 
 def make_text(folder: Path, lines: int, seed: int = 1) -> None:
@@ -263,17 +263,6 @@ def gib(size: float) -> str:
 def seconds(values: dict[str, Any]) -> str:
     """Return seconds with their spread."""
     return f"{values['median']:.2f} s ({values['least']:.2f} to {values['most']:.2f})"
-
-
-def draw() -> None:
-    """Draw the result; where matplotlib does not install, there is no plot, and it is said so."""
-    try:
-        python = peer_python("plots")
-    except PeerError as problem:
-        print(f"no plot: matplotlib {problem}", file=sys.stderr)
-        return
-    files = [RESULTS / "preparation.json", RESULTS / "preparation.png"]
-    subprocess.run([python, SCRIPTS / "plot_preparation.py", *files], check=True)
 
 
 if __name__ == "__main__":

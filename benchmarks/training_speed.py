@@ -25,8 +25,8 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from facts import RESULTS, provenance, write_result
-from peers import SCRIPTS, PeerError, Worker, peer_python
+from facts import provenance, write_result
+from peers import SCRIPTS, PeerError, Worker, draw, peer_python
 from training_cost import Shape, round_ratios, spread, training_flops
 from training_table import table
 
@@ -112,7 +112,7 @@ def main() -> None:
                 bench.close()
     name = "training_speed-short" if options.short else "training_speed"
     write_result(name, result, table(result))
-    draw(name)
+    draw(name, "plot_training_speed.py")
 
 
 def parse_options() -> argparse.Namespace:
@@ -321,17 +321,6 @@ def _tokens(step: dict[str, float]) -> float:
 
 def _rate(steps: Sequence[dict[str, float]]) -> float:
     return sum(map(_tokens, steps)) / sum(step["seconds"] for step in steps)
-
-
-def draw(name: str) -> None:
-    """Draw a result; where matplotlib does not install, there is no plot, and it is said so."""
-    try:
-        python = peer_python("plots")
-    except PeerError as problem:
-        print(f"no plot: matplotlib {problem}", file=sys.stderr)
-        return
-    files = [RESULTS / f"{name}.json", RESULTS / f"{name}.png"]
-    subprocess.run([python, SCRIPTS / "plot_training_speed.py", *files], check=True)
 
 
 if __name__ == "__main__":
