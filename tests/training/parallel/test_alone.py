@@ -91,7 +91,7 @@ def torchrun(folder: Path, *runs: Mapping[str, Any]) -> subprocess.CompletedProc
     script.write_text(CHILD)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [*command, str(script), str(folder), json.dumps(runs)], capture_output=True, text=True, timeout=300, check=False
+        [*command, str(script), str(folder), json.dumps(runs)], capture_output=True, text=True, timeout=900, check=False
     )
 
 
