@@ -37,9 +37,9 @@ from attento.nn import attention
 from attento.nn.dropout import Dropout
 from attento.training.loop import Trainer
 from attento.training.process import keep_freed_memory
+from attento.training.tasks.translation import TranslationObjective
 from attento.training.update import objective
 from attento.training.update.loss import chunked_cross_entropy
-from attento.training.update.objective import Objective
 
 AS_IT_IS = "as it is"
 SHAPE = {name: value for name, value in vars(SHAPES["tiny"]).items()}
@@ -58,7 +58,7 @@ def softmax_in_own_format(query: Tensor, key: Tensor, value: Tensor, mask: Tenso
     return scores.softmax(dim=-1) @ value
 
 
-def whole_logits(self: Objective, batch: Batch) -> Tensor:
+def whole_logits(self: TranslationObjective, batch: Batch) -> Tensor:
     """All logits at once, and automatic differentiation through them."""
     features, _ = self.model.features(
         batch.target_input, self.model.start(self.model.encode(batch.source, batch.source_mask))
@@ -93,7 +93,7 @@ LEVERS: dict[str, Callable[[Trainer], AbstractContextManager[Any]]] = {
     "torch's dropout": lambda trainer: patch.object(Dropout, "forward", torch_dropout),
     "torch's fused attention": lambda trainer: patch.object(attention, "attend", attention.fused_attention),
     "softmax in bfloat16": lambda trainer: patch.object(attention, "attend", softmax_in_own_format),
-    "whole logits": lambda trainer: patch.object(Objective, "forward", whole_logits),
+    "whole logits": lambda trainer: patch.object(TranslationObjective, "forward", whole_logits),
     "autocast of float32 weights": autocast,
 }
 PROCESSES: dict[str, dict[str, Any]] = {

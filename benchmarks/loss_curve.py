@@ -30,11 +30,11 @@ from attento.data.batching import Batch, TokenBatches
 from attento.data.prepare import prepare
 from attento.data.prepared import PreparedCorpus
 from attento.models.base import EncoderDecoder
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.nn.dropout import Dropout
 from attento.training.process import keep_freed_memory
-from attento.training.validation import mean_loss
+from attento.training.tasks.translation import mean_loss
 
 SHAPE = {"encoder_layers": 2, "decoder_layers": 2, "d_model": 128, "d_ff": 512, "num_heads": 4, "norm": "pre"}
 VOCAB_SIZE, TOKENS_PER_STEP, WARMUP, PEAK = 8000, 2048, 100, 0.003
@@ -109,7 +109,7 @@ class PlainDropout(torch.nn.Module):
 
 def plain_loop(steps: int) -> tuple[EncoderDecoder, Step]:
     """Return model and step of the loop that a textbook would write."""
-    model = build_model(TransformerConfig(**SHAPE), VOCAB_SIZE, VOCAB_SIZE).train()
+    model = build_translation_model(TransformerConfig(**SHAPE), VOCAB_SIZE, VOCAB_SIZE).train()
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, Dropout):

@@ -6,12 +6,13 @@ from typing import Any, cast
 import numpy as np
 
 from attento.data.batching import Batch, Indices, Pair, TokenBatches, make_batch
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.text.special import EOS_ID
 from attento.training.config import TrainingConfig
 from attento.training.loop import Trainer
+from attento.training.tasks.translation import TranslationObjective
 
 
 class _OnePair:
@@ -33,9 +34,10 @@ class _OnePair:
 def make_trainer(shape: dict[str, Any], vocab_size: int, **settings: Any) -> Trainer:
     """Make a trainer whose `step` can be called, and nothing else."""
     config = TrainingConfig.model_validate({"device": "cpu"} | settings)
-    model = build_model(TransformerConfig(**shape), vocab_size, vocab_size)
+    model = build_translation_model(TransformerConfig(**shape), vocab_size, vocab_size)
     batches = TokenBatches(_OnePair(), 1, config.seed)
-    return Trainer(config, model, batches, cast(Any, None), RunFolder(Path("nowhere")), "no text")
+    objective = TranslationObjective(model, config.label_smoothing, config.loss_chunk_tokens)
+    return Trainer(config, objective, batches, cast(Any, None), RunFolder(Path("nowhere")), "no text")
 
 
 def random_batch(tokens: int, length: int, vocab_size: int, seed: int) -> Batch:

@@ -13,8 +13,8 @@ from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, InputError, RunFolderError
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
 from attento.translator import Alternative, Flag, Translation, Translator
@@ -352,7 +352,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = "".join(f"{name}: {section.model_dump_json()}\n" for name, section in sections.items())
     folder.config.write_text(config + "training: {max_steps: 17}\n", encoding="utf-8")
     torch.manual_seed(23)
-    built = build_model(model, tokenizer.vocab_size, tokenizer.vocab_size)
+    built = build_translation_model(model, tokenizer.vocab_size, tokenizer.vocab_size)
     save_file(built.state_dict(), folder.weights)
     return folder.path
 

@@ -5,8 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from attento.data.batching import POOL_PAIRS, Position, TokenBatches
+from attento.data.batching import POOL_PAIRS, TokenBatches
 from attento.data.prepared import PreparedCorpus
+from attento.data.training_batch import Position
 
 
 def main() -> None:

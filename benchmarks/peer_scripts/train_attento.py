@@ -7,13 +7,13 @@ from worker import Task, TorchSystem, parameter_count, serve
 
 from attento.data.batching import Batch, TokenBatches
 from attento.data.prepared import PreparedCorpus
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.training.config import OptimizerConfig, TrainingConfig
 from attento.training.loop import Trainer
 from attento.training.process import keep_freed_memory
-from attento.training.validation import ValidationText, Validator
+from attento.training.tasks.translation import TranslationObjective, TranslationValidator, ValidationText
 
 
 class Attento(TorchSystem):
@@ -57,11 +57,12 @@ def _trainer(task: Task, corpus: PreparedCorpus, precision: str) -> Trainer:
     )
     pairs = corpus.validation.take(range(len(corpus.validation)))
     text = ValidationText(*corpus.validation_texts(), pairs)
+    model = build_translation_model(shape, task.vocab_size, task.vocab_size)
     return Trainer(
         config,
-        build_model(shape, task.vocab_size, task.vocab_size),
+        TranslationObjective(model, config.label_smoothing, config.loss_chunk_tokens),
         TokenBatches(corpus.train, task.tokens_per_step, config.seed),
-        Validator(config.validation, text, corpus.tokenizers, corpus.config.target_language),
+        TranslationValidator(config.validation, text, corpus.tokenizers, corpus.config.target_language),
         RunFolder(Path(task.folder) / precision),
         corpus.fingerprint,
     )

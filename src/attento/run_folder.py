@@ -19,8 +19,13 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The weights to translate with."""
+        """The trained weights."""
         return self.path / "model.safetensors"
+
+    @property
+    def labels(self) -> Path:
+        """The names of the labels in the order of their numbers, a JSON list; of sentence models alone."""
+        return self.path / "labels.json"
 
     @property
     def checkpoints(self) -> Path:

@@ -1,17 +1,25 @@
 """A run folder with a model that has learned nothing: what the verbs do with it is what they do with any."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from attento.config import dump_settings
 from attento.data.config import CorpusConfig, DataConfig
+from attento.data.labels.config import LabelColumns, LabelDataConfig, LabelledCorpusConfig
+from attento.data.stream.config import TextCorpusConfig, TextDataConfig
 from attento.decoding.config import SearchConfig
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_classifier, build_language_model, build_translation_model
+from attento.models.classification.config import DecomposableAttentionConfig
+from attento.models.language.config import NGramConfig, RecurrentLanguageConfig
+from attento.models.language.ngram import NGramModel
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
-from attento.text.tokenizer import TokenizerPair, train_tokenizer
+from attento.text.special import BOS_ID
+from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
 from attento.training.config import RecipeConfig
 from attento.training.records.averaging import save_weights
 
@@ -35,5 +43,75 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder.config.write_text(dump_settings(settings))
     torch.manual_seed(0)
-    save_weights(dict(build_model(settings.model, VOCAB_SIZE, VOCAB_SIZE).state_dict()), folder.weights)
+    save_weights(dict(build_translation_model(settings.model, VOCAB_SIZE, VOCAB_SIZE).state_dict()), folder.weights)
+    return folder.path
+
+
+TEXT = "".join(f"a {word} and {number} more\n" for word in ("apple", "bridge", "cloud") for number in range(13))
+
+
+def _learn_characters() -> Tokenizer:
+    return train_tokenizer(
+        TEXT.split("\n"),
+        model="char",
+        vocab_size=None,
+        byte_fallback=False,
+        character_coverage=1.0,
+        normalization="identity",
+        keep_whitespace=True,
+    )
+
+
+def _save_language_run(path: Path, model: NGramConfig | RecurrentLanguageConfig) -> Path:
+    folder, tokenizer = RunFolder(path), _learn_characters()
+    corpus = TextCorpusConfig(text="text", stop=0.9)
+    data = TextDataConfig(
+        language="en", train=(corpus,), validation=TextCorpusConfig(text="text", start=0.9), context=7
+    )
+    settings = RecipeConfig.model_validate({"data": data.model_dump(), "model": model.model_dump()})
+    folder.config.write_text(dump_settings(settings))
+    tokenizer.save(path / "tokenizer.model")
+    torch.manual_seed(0)
+    built = build_language_model(model, tokenizer.vocab_size)
+    if isinstance(built, NGramModel):
+        built.fit(np.array([BOS_ID, *tokenizer.encode(TEXT)]))
+    save_weights(dict(built.state_dict()), folder.weights)
+    return path
+
+
+@pytest.fixture(scope="session")
+def language_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny, untrained GRU over characters."""
+    model = RecurrentLanguageConfig(architecture="rnn", cell="gru", layers=1, d_model=11)
+    return _save_language_run(tmp_path_factory.mktemp("language"), model)
+
+
+@pytest.fixture(scope="session")
+def ngram_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of trigrams of characters."""
+    return _save_language_run(tmp_path_factory.mktemp("ngram"), NGramConfig(architecture="ngram", order=3))
+
+
+@pytest.fixture(scope="session")
+def label_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny, untrained model that labels pairs of sentences."""
+    folder = RunFolder(tmp_path_factory.mktemp("labels"))
+    tokenizer = train_tokenizer(
+        TEXT.split("\n")[:-1],
+        model="word",
+        vocab_size=None,
+        byte_fallback=False,
+        character_coverage=1.0,
+        normalization="nmt_nfkc_cf",
+    )
+    columns = LabelColumns(label="verdict", text="one", second="two")
+    data = LabelDataConfig(language="en", train=(LabelledCorpusConfig(file="train.tsv", columns=columns),))
+    model = DecomposableAttentionConfig(architecture="decomposable_attention", d_model=12)
+    settings = RecipeConfig.model_validate({"data": data.model_dump(), "model": model.model_dump()})
+    folder.config.write_text(dump_settings(settings))
+    tokenizer.save(folder.path / "tokenizer.model")
+    labels = ["no", "perhaps", "yes"]
+    folder.labels.write_text(json.dumps(labels))
+    torch.manual_seed(0)
+    save_weights(dict(build_classifier(model, tokenizer.vocab_size, len(labels)).state_dict()), folder.weights)
     return folder.path

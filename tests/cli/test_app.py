@@ -26,11 +26,11 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    for verb in ("demo", "prepare", "train", "translate", "evaluate", "info", "doctor"):
+    for verb in ("demo", "prepare", "train", "translate", "generate", "evaluate", "info", "doctor"):
         assert verb in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["demo", "prepare", "train", "translate", "evaluate", "info", "doctor"])
+@pytest.mark.parametrize("verb", ["demo", "prepare", "train", "translate", "generate", "evaluate", "info", "doctor"])
 def test_every_verb_explains_itself(verb: str) -> None:
     done = run_attento(verb, "--help")
     assert done.returncode == 0

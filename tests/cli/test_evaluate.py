@@ -1,6 +1,7 @@
-"""`attento evaluate`: the scores are sacreBLEU's of the translator's own output."""
+"""`attento evaluate`: translations by sacreBLEU, text and labels by counts of the engines' own output."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from typer.testing import CliRunner, Result
 
 from attento import Translator
 from attento.cli.app import app
-from attento.errors import InputError
+from attento.engines.classification import ClassificationEngine
+from attento.engines.language import LanguageEngine
+from attento.errors import ConfigError, DataError, InputError
 
 SOURCES = ["apple 3", "the bridge and the cloud", "cloud 7", "the apple", "bridge"]
 
@@ -103,3 +106,89 @@ def test_lines_are_whole_unless_asked_otherwise(run: Path, tmp_path: Path) -> No
     for flags, expected in (((), whole), (("--split-sentences",), cut)):
         assert invoke(run, *given, *flags).exit_code == 0
         assert (tmp_path / "out").read_text() == f"{expected}\n"
+
+
+TEXT = "a cloud and 7 more\na bridge\n\nand an apple é\n"
+
+
+@pytest.mark.parametrize("which", ["language_run", "ngram_run"])
+@pytest.mark.parametrize(("shares", "part"), [((), slice(None)), ((0.25, 0.9), slice(11, 39))])
+def test_text_is_measured_by_token_character_and_byte(
+    request: pytest.FixtureRequest, tmp_path: Path, which: str, shares: tuple[float, ...], part: slice
+) -> None:
+    run = request.getfixturevalue(which)
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    assert len(TEXT) == 44
+    flags = [item for name, share in zip(("--start", "--stop"), shares, strict=False) for item in (name, str(share))]
+    report = json.loads(invoke(run, "--text", tmp_path / "text", *flags, "--json").stdout)
+    score = LanguageEngine.load(run).score(TEXT[part])
+    assert report["nats_per_token"] == pytest.approx(score.total_nats / len(TEXT[part]))
+    assert report["perplexity"] == pytest.approx(math.exp(report["nats_per_token"]))
+    assert report["bits_per_byte"] == pytest.approx(score.total_nats / math.log(2) / len(TEXT[part].encode()))
+    assert (report["tokens"], report["characters"], report["bytes"]) == (
+        len(TEXT[part]),
+        len(TEXT[part]),
+        len(TEXT[part].encode()),
+    )
+
+
+def test_text_that_the_vocabulary_lacks_is_told(ngram_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(TEXT, encoding="utf-8")
+    result = invoke(ngram_run, "--text", tmp_path / "text")
+    assert "note: 1 of 44 tokens are not in the vocabulary" in result.stderr
+    assert "perplexity = " in result.stdout
+
+
+def test_shares_that_name_no_part_are_told(ngram_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("ab\n")
+    with pytest.raises(ConfigError, match="`start` must be less than `stop`"):
+        invoke(ngram_run, "--text", tmp_path / "text", "--start", "0.5", "--stop", "0.5")
+    with pytest.raises(DataError, match="has 3 characters, none of them between"):
+        invoke(ngram_run, "--text", tmp_path / "text", "--start", "0.1", "--stop", "0.2")
+
+
+EXAMPLES = [("a cloud", "an apple", "yes"), ("7 more", "a bridge", "no"), ("and", "and a", "yes"), ("12", "1", "no")]
+
+
+def test_labels_are_compared_and_kept(label_run: Path, tmp_path: Path) -> None:
+    table = tmp_path / "test.tsv"
+    # In another order than the training file's: the columns are found by name.
+    table.write_text("two\tnote\tverdict\tone\n" + "".join(f"{b}\t-\t{label}\t{a}\n" for a, b, label in EXAMPLES))
+    result = invoke(label_run, "--labelled", table, "--output", tmp_path / "found", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    found = [label.name for label in ClassificationEngine.load(label_run).classify([(a, b) for a, b, _ in EXAMPLES])]
+    right = sum(name == label for name, (_, _, label) in zip(found, EXAMPLES, strict=True))
+    assert (report["accuracy"], report["examples"]) == (right / 4, 4)
+    assert (tmp_path / "found").read_text() == "".join(f"{name}\n" for name in found)
+    assert f"{right} of 4 examples" in invoke(label_run, "--labelled", table).stdout
+
+
+def test_labelled_file_of_another_form_is_told(label_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "test").write_text("yes a cloud\n")
+    with pytest.raises(DataError, match=r"test:1: `verdict` is no column"):
+        invoke(label_run, "--labelled", tmp_path / "test")
+    with pytest.raises(InputError, match="is read from; name another --output"):
+        invoke(label_run, "--labelled", tmp_path / "test", "--output", tmp_path / "test")
+
+
+@pytest.mark.parametrize(
+    ("which", "flags", "told"),
+    [
+        ("run", (), r"a translation model .*transformer.* --source FILE and --reference FILE; --source is missing"),
+        ("run", ("--source", "a"), "--reference is missing"),
+        ("run", ("--source", "a", "--reference", "b", "--text", "c"), "--text is not for it"),
+        ("language_run", (), r"a language model .*rnn.* --text FILE; --text is missing"),
+        ("language_run", ("--source", "a", "--reference", "b"), "--source is not for it"),
+        ("language_run", ("--text", "a", "--lowercase"), "--lowercase is not for it"),
+        ("language_run", ("--text", "a", "--output", "b"), "--output is not for it"),
+        ("label_run", (), r"a sentence model .*decomposable_attention.* --labelled FILE; --labelled is missing"),
+        ("label_run", ("--labelled", "a", "--start", "0.5"), "--start is not for it"),
+        ("label_run", ("--labelled", "a", "--beam-size", "2"), "--beam-size is not for it"),
+    ],
+)
+def test_flags_of_another_task_are_told(
+    request: pytest.FixtureRequest, which: str, flags: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        invoke(request.getfixturevalue(which), *flags)

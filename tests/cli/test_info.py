@@ -74,3 +74,20 @@ def test_run_folder(run: Path) -> None:
         name: tuple(tensor.shape) for name, tensor in stored.items()
     }
     assert described["source_vocab_size"] == described["target_vocab_size"] == 307
+
+
+@pytest.mark.parametrize(
+    ("which", "sizes"),
+    [("language_run", {"vocab_size"}), ("ngram_run", {"vocab_size"}), ("label_run", {"vocab_size", "num_classes"})],
+)
+def test_runs_of_other_tasks(request: pytest.FixtureRequest, which: str, sizes: set[str]) -> None:
+    path = request.getfixturevalue(which)
+    described = json.loads(invoke(str(path), "--json"))
+    stored = load_file(path / "model.safetensors")
+    assert {layer["name"]: tuple(layer["shape"]) for layer in described["layers"]} == {
+        name: tuple(tensor.shape) for name, tensor in stored.items()
+    }
+    assert described["parameters"] == sum(tensor.numel() for tensor in stored.values())
+    assert described["parameters"] == sum(described["parts"].values()) > 0
+    assert {name for name in described if name.endswith(("_size", "_classes"))} == sizes
+    assert f"{described['parameters']:,}" in invoke(str(path))

@@ -13,7 +13,8 @@ from attento import Translator
 from attento.cli import translate as translate_module
 from attento.cli.app import app
 from attento.cli.files import open_output
-from attento.decoding.config import SearchConfig
+from attento.cli.options import change_search
+from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.errors import ConfigError, DataError, InputError, RunFolderError
 
 LINES = ["apple 3", "", "the bridge and the cloud\u2028 7", "cloud", "  ", "a [bold]b[/bold] 日本 \r", "apple"]
@@ -181,3 +182,30 @@ def test_missing_run_and_missing_file_are_told(run: Path, tmp_path: Path) -> Non
 
 def test_text_and_file_together_are_wrong_use(run: Path, text_file: Path) -> None:
     assert invoke(run, "apple", "--input", text_file).exit_code == 2
+
+
+def test_sampling_flags_reach_the_draw(run: Path) -> None:
+    flags = ("--sample", "--temperature", "0.7", "--top-k", "5", "--top-p", "0.9", "--seed", "11", "--n-best", "4")
+    [record] = [json.loads(line) for line in lines_of(invoke(run, LINES[2], *flags, "--json"))]
+    sampling = SamplingConfig(temperature=0.7, top_k=5, top_p=0.9, seed=11)
+    search = SearchConfig(n_best=4, max_extra_length=5, sampling=sampling)
+    expected = Translator.load(run).translate([LINES[2]], search=search)[0]
+    assert (record["translation"], record["score"]) == (expected.text, expected.score)
+    assert [each["translation"] for each in record["alternatives"]] == [each.text for each in expected.alternatives]
+    assert len(expected.alternatives) > 1
+
+
+@pytest.mark.parametrize("flags", [("--sample", "--beam-size", "3"), ("--temperature", "0.5"), ("--seed", "3")])
+def test_flags_of_searching_and_drawing_do_not_go_together(run: Path, flags: tuple[str, ...]) -> None:
+    assert invoke(run, "apple", *flags).exit_code == 2
+
+
+def test_a_beam_asked_for_takes_the_place_of_the_runs_draws(run: Path) -> None:
+    drawing = SearchConfig(sampling=SamplingConfig(), length_penalty=0.5)
+    assert change_search(drawing, 3, None) == SearchConfig(beam_size=3, length_penalty=0.5)
+    assert change_search(drawing, None, 0.2).sampling == SamplingConfig()
+
+
+def test_a_run_of_another_task_is_told_with_the_right_verb(language_run: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"`model\.architecture: rnn`.*`attento generate`"):
+        invoke(language_run, "apple")

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attento.data.batching import BLOCK_PAIRS, Batch, Pair, Position, TokenBatches, inference_batches, make_batch
+from attento.data.batching import BLOCK_PAIRS, Batch, Pair, TokenBatches, inference_batches, make_batch
+from attento.data.training_batch import Position
 from attento.errors import ConfigError, DataError
 
 

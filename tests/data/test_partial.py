@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
-from attento.data.prepared import RECORD_FILE
+from attento.data.record import RECORD_FILE
 from attento.errors import DataError
 
 

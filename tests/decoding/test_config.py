@@ -3,7 +3,7 @@
 import pytest
 
 from attento.config import check_settings
-from attento.decoding.config import SearchConfig
+from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.errors import ConfigError
 
 
@@ -13,6 +13,7 @@ def test_defaults_are_the_papers():
         "length_penalty": 0.6,
         "max_extra_length": 50,
         "n_best": 1,
+        "sampling": None,
     }
 
 
@@ -26,9 +27,18 @@ def test_defaults_are_the_papers():
         ({"max_extra_length": -1}, "max_extra_length"),
         ({"n_best": 0}, "n_best"),
         ({"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
+        ({"sampling": {"temperature": 0}}, r"sampling\.temperature"),
+        ({"sampling": {"temperature": float("inf")}}, r"sampling\.temperature"),
+        ({"sampling": {"top_k": 0}}, r"sampling\.top_k"),
+        ({"sampling": {"top_p": 1.5}}, r"sampling\.top_p"),
+        ({"sampling": {"seed": -1}}, r"sampling\.seed"),
         ({"beamsize": 3}, "did you mean `beam_size`"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(tree, named):
     with pytest.raises(ConfigError, match=named):
         check_settings(SearchConfig, tree, origin="recipe.yaml")
+
+
+def test_as_many_samples_may_be_drawn_as_wanted():
+    assert SearchConfig(beam_size=3, n_best=5, sampling=SamplingConfig()).n_best == 5

@@ -9,17 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from attento.decoding.config import SearchConfig
+from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, InputError, RunFolderError
 from attento.models.base import EncoderDecoder, Memory
-from attento.models.config import TransformerConfig
-from attento.models.transformer import Transformer
+from attento.models.translation.config import TransformerConfig
+from attento.models.translation.transformer import Transformer
 
 EOS = 3
 GREEDY = SearchConfig(beam_size=1)
 BEAM = SearchConfig(beam_size=3, n_best=2)
+DRAWN = SearchConfig(n_best=5, max_extra_length=5, sampling=SamplingConfig(temperature=1.3, top_k=13, seed=3))
 NOTHING = [Hypothesis((), 0.0, 0.0, True)]
 
 
@@ -106,7 +107,7 @@ def test_empty_sources_never_reach_the_model():
     assert model.sources == []
 
 
-@pytest.mark.parametrize("search", [GREEDY, BEAM])
+@pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
 def test_output_is_capped_by_the_length_of_its_own_source(search):
     search = search.model_copy(update={"max_extra_length": 3})
     found = TorchEngine(ForgetfulModel(), device="cpu").translate([[7], [8, 9], [10] * 11], search)
@@ -114,7 +115,7 @@ def test_output_is_capped_by_the_length_of_its_own_source(search):
     assert not any(hypotheses[0].finished for hypotheses in found)
 
 
-@pytest.mark.parametrize("search", [GREEDY, BEAM])
+@pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
 def test_output_is_capped_by_what_the_model_can_write(search):
     # Seven positions: bos and six pieces are read.
     found = TorchEngine(ForgetfulModel(max_target_length=7), device="cpu").translate([[7, 8]], search)
@@ -135,7 +136,7 @@ def test_an_id_outside_the_vocabulary_is_refused(wrong):
         TorchEngine(CopyModel(), device="cpu").translate([[7], [], [7, wrong, 8]], GREEDY)
 
 
-@pytest.mark.parametrize("search", [GREEDY, BEAM])
+@pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
 def test_scores_that_are_no_numbers_are_told(search):
     with pytest.raises(RunFolderError, match="not numbers"):
         TorchEngine(CopyModel(logit=float("nan")), device="cpu").translate([[7, 8]], search)
@@ -191,6 +192,7 @@ sources_in_two_orders = st.lists(st.lists(st.integers(4, VOCAB_SIZE - 1), max_si
         SearchConfig(beam_size=1, max_extra_length=5),
         SearchConfig(beam_size=3, n_best=2, max_extra_length=5),
         SearchConfig(beam_size=5, n_best=1, length_penalty=0.0, max_extra_length=5),
+        DRAWN,
     ],
 )
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -206,6 +208,36 @@ def test_translations_are_the_same_alone_in_any_batch_and_in_any_order(search, d
         assert ids(found) == ids(alone)
         for these, those in zip(found, alone, strict=True):
             assert [h.score for h in these] == pytest.approx([h.score for h in those], abs=1e-4)
+
+
+def test_draws_are_ordered_by_score_and_come_back_with_their_seed():
+    sources = [[5, 6, 7], [11, 13]]
+    found = ENGINES.all.translate(sources, DRAWN)
+    assert ENGINES.all.translate(sources, DRAWN) == found
+    for hypotheses in found:
+        assert len(hypotheses) == len({hypothesis.ids for hypothesis in hypotheses}) == 5
+        assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
+    other = DRAWN.model_copy(update={"sampling": DRAWN.sampling.model_copy(update={"seed": 4})})
+    assert ids(ENGINES.all.translate(sources, other)) != ids(found)
+
+
+def test_fewer_draws_are_the_first_of_more():
+    few = ids(ENGINES.all.translate([[5, 6, 7]], DRAWN.model_copy(update={"n_best": 2})))[0]
+    assert set(few) < set(ids(ENGINES.all.translate([[5, 6, 7]], DRAWN))[0])
+
+
+def test_draws_at_a_low_temperature_are_the_greedy_translation():
+    sources = [[5, 6, 7], [11, 13], [17]]
+    cold = SearchConfig(max_extra_length=5, sampling=SamplingConfig(temperature=1e-6))
+    greedy = ENGINES.all.translate(sources, SearchConfig(beam_size=1, max_extra_length=5))
+    assert ids(ENGINES.all.translate(sources, cold)) == ids(greedy)
+
+
+def test_the_number_of_draws_shrinks_the_batches():
+    model = CopyModel()
+    search = SearchConfig(beam_size=1, n_best=4, sampling=SamplingConfig())
+    TorchEngine(model, device="cpu", max_batch_tokens=17).translate([[7], [8], [9], [10]], search)
+    assert [len(batch) for batch in model.sources] == [2, 2]
 
 
 def test_the_real_model_writes_different_things_of_different_lengths():

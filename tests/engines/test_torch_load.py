@@ -9,8 +9,8 @@ from attento.config import read_yaml
 from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError, RunFolderError
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.text.tokenizer import TokenizerPair, train_tokenizer
 
@@ -38,7 +38,7 @@ def tokenizers():
 
 @pytest.fixture
 def trained(tokenizers):
-    return build_model(MODEL, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+    return build_translation_model(MODEL, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
 
 
 @pytest.fixture
@@ -116,4 +116,11 @@ def test_wrong_model_settings_are_named(run):
 def test_a_missing_tokenizer_is_told(run):
     (run.path / "target.model").unlink()
     with pytest.raises(DataError, match=r"target\.model"):
+        TorchEngine.load(run.path, "cpu")
+
+
+def test_a_run_of_another_task_is_refused(run):
+    settings = read_yaml(run.config) | {"data": {"task": "language_modeling"}, "model": {"architecture": "rnn"}}
+    run.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"`model\.architecture: rnn`.*`attento generate`"):
         TorchEngine.load(run.path, "cpu")

@@ -4,7 +4,7 @@ import pytest
 
 from attento.config import check_settings
 from attento.errors import ConfigError
-from attento.models.config import TransformerConfig
+from attento.models.translation.config import TransformerConfig
 
 
 def check(**tree: Any) -> TransformerConfig:

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from attento.errors import ConfigError
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
 from attento.models.presets import PRESETS, find_preset
+from attento.models.translation.config import TransformerConfig
 
 VOCABULARY = 37_000
 COLUMNS = ("layers", "d_model", "d_ff", "num_heads", "d_key", "d_value", "dropout", "label_smoothing", "positions")
@@ -40,7 +40,7 @@ every_row = pytest.mark.parametrize("name", TABLE_3)
 
 def count_parameters(config: TransformerConfig) -> int:
     with torch.device("meta"):
-        model = build_model(config, VOCABULARY, VOCABULARY)
+        model = build_translation_model(config, VOCABULARY, VOCABULARY)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -108,6 +108,35 @@ def test_fused_is_readable(kind: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(torch.autograd.grad((fused * weight).sum(), inputs), expected)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+@pytest.mark.parametrize("kind", MASKS)
+def test_another_scale_is_equation_1_of_a_longer_query_in_either_form(kind: str, scale: float) -> None:
+    query, key, value = inputs = draw_inputs()
+    mask = draw_mask(kind)
+    expected, expected_weights = attention_by_loops(scale * math.sqrt(K) * query, key, value, mask)
+    context, weights = scaled_dot_product_attention(query, key, value, mask, scale)
+    torch.testing.assert_close(context, expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(weights, expected_weights, rtol=1e-12, atol=1e-14)
+    fused = fused_attention(query, key, value, mask, scale)
+    torch.testing.assert_close(fused, context)
+    weight = torch.randn(B, H, T, E, dtype=torch.float64)
+    gradients = torch.autograd.grad((context * weight).sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad((fused * weight).sum(), inputs), gradients)
+
+
+@pytest.mark.parametrize("form", [lambda *args: scaled_dot_product_attention(*args)[0], fused_attention, attend])
+@pytest.mark.parametrize("kind", MASKS)
+def test_zero_queries_and_keys_take_the_mean_of_what_may_be_attended_to(kind: str, form) -> None:
+    query, key, value = draw_inputs()
+    mask = draw_mask(kind)
+    context = form(torch.zeros_like(query), torch.zeros_like(key), value, mask)
+    allowed = torch.ones(B, H, T, S, dtype=torch.bool) if mask is None else mask.expand(B, H, T, S)
+    for b, h, t in product(range(B), range(H), range(T)):
+        seen = value[b, h][allowed[b, h, t]]
+        expected = seen.mean(0) if len(seen) else torch.zeros(E, dtype=torch.float64)
+        torch.testing.assert_close(context[b, h, t], expected, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("form", [lambda *args: scaled_dot_product_attention(*args)[0], fused_attention, attend])
 def test_a_query_with_nothing_to_attend_to_gives_zeros_and_takes_no_gradient(form) -> None:
     query, key, value = inputs = draw_inputs(torch.float32)
@@ -213,3 +242,43 @@ def test_heads_of_any_width_are_those_of_section_3_2_2() -> None:
 def test_heads_must_divide_the_model_where_their_width_is_left_to_it(widths: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="`num_heads` must divide `d_model`, but got num_heads=3 and d_model=17"):
         MultiHeadAttention(17, 3, **widths)
+
+
+def test_one_head_without_projections_and_scale_is_the_softmax_of_x_with_itself() -> None:
+    """softmax(X X^T) X."""
+    attention, x = MultiHeadAttention(17, 1, scores="unscaled", projections=False), 0.3 * draw(2, 5, 17)
+    assert list(attention.parameters()) == []
+    expected = torch.stack([torch.softmax(row @ row.T, -1) @ row for row in x])
+    torch.testing.assert_close(attention(x, attention.keys_values(x)), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("scores", "scale"), [("scaled", 11**-0.5), ("unscaled", 1.0), ("uniform", 0.0)])
+def test_heads_without_projections_share_the_vectors_out(scores: str, scale: float) -> None:
+    attention = MultiHeadAttention(33, 3, scores=scores, projections=False)
+    hidden, memory, mask = draw(2, 5, 33), draw(2, 7, 33), padding_mask(torch.arange(7) < torch.tensor([[3], [7]]))
+    output = attention(hidden, attention.keys_values(memory), mask)
+    for head in range(3):
+        part = slice(11 * head, 11 * (head + 1))
+        products = scale * torch.einsum("btk,bsk->bts", hidden[..., part], memory[..., part])
+        weights = products.masked_fill(~mask[:, 0], -math.inf).softmax(-1)
+        torch.testing.assert_close(output[..., part], weights @ memory[..., part], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("scores", "factor"), [("unscaled", math.sqrt(11)), ("uniform", 0.0)])
+def test_scores_of_another_kind_are_those_of_a_longer_or_a_zero_query(scores: str, factor: float) -> None:
+    ours, plain = MultiHeadAttention(33, 3, scores=scores).double(), MultiHeadAttention(33, 3).double()
+    nn.init.normal_(plain.query.bias)
+    missing, _ = plain.load_state_dict(ours.state_dict(), strict=False)
+    assert set(missing) == ({f"{p}.{w}" for p in ("query", "key") for w in ("weight", "bias")} if not factor else set())
+    with torch.no_grad():
+        plain.query.weight.mul_(factor)
+        plain.query.bias.mul_(factor)
+    hidden, memory, mask = draw(2, 5, 33), draw(2, 7, 33), torch.rand(5, 7) < 0.6
+    output = ours(hidden, ours.keys_values(memory), mask)
+    torch.testing.assert_close(output, plain(hidden, plain.keys_values(memory), mask), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("widths", [{"d_key": 5}, {"d_value": 5}, {"d_key": 5, "d_value": 7}])
+def test_widths_are_refused_where_nothing_is_projected(widths: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"without `projections` .* `d_key` and `d_value` must be left out, but got"):
+        MultiHeadAttention(33, 3, **widths, projections=False)

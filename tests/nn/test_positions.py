@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from attento.nn.positions import LearnedPositions, SinusoidalPositions, sinusoidal_table
+from attento.nn.positions import LearnedPositions, NoPositions, SinusoidalPositions, add_positions, sinusoidal_table
 
 
 @pytest.mark.parametrize("d_model", [2, 7, 22])
@@ -51,3 +51,12 @@ def test_learned_positions_are_rows_of_their_matrix() -> None:
 def test_learned_positions_end(start: int, length: int, position: int) -> None:
     with pytest.raises(IndexError, match=f"position {position} is beyond the 11 positions"):
         LearnedPositions(d_model=5, max_length=11)(start, length)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_no_positions_change_nothing_at_any_length(dtype: torch.dtype) -> None:
+    positions, tokens = NoPositions(d_model=5), torch.randn(2, 1009, 5, dtype=dtype)
+    assert positions.max_length is None
+    assert positions.state_dict() == {}
+    assert torch.equal(add_positions(tokens, positions(7, 1009)), tokens)
+    assert add_positions(tokens, positions(7, 1009)).dtype == dtype

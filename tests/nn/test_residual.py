@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from attento.nn.dropout import Dropout
-from attento.nn.residual import Residual
+from attento.nn.normalization import BatchNormalization
+from attento.nn.residual import LeftOut, Residual
 
 B, L, D = 2, 3, 7
 
@@ -52,3 +53,31 @@ def test_pre_normalizes_what_the_sublayer_sees_and_leaves_the_rest_alone(dropout
 def test_has_the_gradient_of_its_values(order: str) -> None:
     residual, sublayer, hidden = make(order, 0.0)
     assert torch.autograd.gradcheck(lambda x: residual(x, sublayer), (hidden.requires_grad_(),))
+
+
+@pytest.mark.parametrize("order", ["post", "pre"])
+def test_without_the_connection_only_what_the_sublayer_makes_goes_on(order: str) -> None:
+    _, sublayer, hidden = make(order, 0.0)
+    residual = Residual(D, 0.0, order, connected=False).double()
+    normalized = layer_norm_by_loops(sublayer(hidden) if order == "post" else hidden, residual.norm)
+    expected = normalized if order == "post" else sublayer(normalized)
+    torch.testing.assert_close(residual(hidden, sublayer), expected)
+
+
+@pytest.mark.parametrize("order", ["post", "pre"])
+def test_a_batchs_statistics_are_of_the_real_places(order: str) -> None:
+    _, sublayer, hidden = make(order, 0.0)
+    real = torch.tensor([[True, True, False], [True, False, False]])
+    residual, norm = Residual(D, 0.0, order, "batch").double(), BatchNormalization(D).double()
+    assert isinstance(residual.norm, BatchNormalization)
+    expected = norm(hidden + sublayer(hidden), real) if order == "post" else hidden + sublayer(norm(hidden, real))
+    assert torch.equal(residual(hidden, sublayer, real), expected)
+
+
+def test_a_sublayer_that_is_left_out_is_not_asked() -> None:
+    _, _, hidden = make("post", 0.0)
+
+    def fail(_: Tensor) -> Tensor:
+        raise AssertionError
+
+    assert LeftOut()(hidden, fail) is hidden

@@ -195,6 +195,96 @@ def test_interrupt_is_answered_while_the_work_goes_on() -> None:
     release.set()
 
 
+SPACED = ["ab  c\td\r", "  the\tcat , the", "", "x the theme▁cat", "we — you"] * 7
+EXACT: dict[str, dict[str, Any]] = {
+    "char": {"vocab_size": None, "byte_fallback": False},
+    "char with bytes": {"vocab_size": None},
+    "bpe": {"vocab_size": 283},
+    "unigram": {"vocab_size": 281},
+}
+_EXACT_LEARNED: dict[str, Tokenizer] = {}
+
+
+def learn_exact(name: str) -> Tokenizer:
+    if name not in _EXACT_LEARNED:
+        _EXACT_LEARNED[name] = learn(SPACED, model=name.split()[0], keep_whitespace=True, **EXACT[name])
+    return _EXACT_LEARNED[name]
+
+
+@pytest.mark.parametrize("name", ["char with bytes", "bpe", "unigram"])
+@given(st.text(st.characters(codec="utf-8")) | st.text("ab the\n\r\t▁⁇▅愛<s>/0x4E", max_size=31))
+def test_any_text_at_all_comes_back_when_white_space_is_kept(name: str, text: str) -> None:
+    tokenizer = learn_exact(name)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert UNK_ID not in ids
+    assert tokenizer.pieces(ids).count("\n") == text.count("\n")
+
+
+@given(st.text("ab the\n\r\t▁⁇▅愛<s>/0x4E", max_size=31))
+def test_characters_are_pieces_and_each_unknown_one_is_an_unk(text: str) -> None:
+    tokenizer = learn_exact("char")
+    known = set("".join(SPACED)) - {"▁"} | {" ", "\n"}
+    assert tokenizer.vocab_size == 4 + len(known)
+    ids = tokenizer.encode(text)
+    assert len(ids) == len(text)
+    assert tokenizer.decode(ids) == "".join(char if char in known else "⁇" for char in text)
+    assert tokenizer.encode_batch([text, "the"]) == [ids, tokenizer.encode("the")]
+
+
+def test_unknown_characters_among_kept_pieces_are_unks_of_their_own() -> None:
+    tokenizer = learn(SPACED, vocab_size=31, byte_fallback=False, keep_whitespace=True)
+    ids = tokenizer.encode("the愛愛▁cat")
+    assert ids.count(UNK_ID) == 3
+    assert tokenizer.decode(ids) == "the⁇⁇⁇cat"
+
+
+def test_the_most_frequent_characters_are_kept_when_there_is_no_room_for_all() -> None:
+    tokenizer = learn(["aaabbbbcc d"], model="char", vocab_size=8, byte_fallback=False, keep_whitespace=True)
+    assert tokenizer.pieces(range(4, tokenizer.vocab_size)) == ["\n", "▁", "b", "a"]
+    spelling = learn(["aaabbbbcc d"], model="char", vocab_size=263, keep_whitespace=True)
+    assert spelling.decode(spelling.encode("abc  d\n")) == "abc  d\n"
+    assert spelling.pieces(spelling.encode("ab d")) == ["<0x61>", "b", "▁", "<0x64>"]
+
+
+def test_a_saved_tokenizer_still_keeps_white_space(tmp_path: Path) -> None:
+    learn_exact("bpe").save(tmp_path / "t.model")
+    assert Tokenizer.load(tmp_path / "t.model").decode(learn_exact("bpe").encode(" the \n")) == " the \n"
+
+
+def test_words_are_pieces_and_each_unknown_one_is_an_unk() -> None:
+    lines = ["the Animal crossed", "the street the"]
+    tokenizer = learn(lines, model="word", vocab_size=None, byte_fallback=False, normalization="nmt_nfkc_cf")
+    assert tokenizer.pieces(range(4, tokenizer.vocab_size)) == ["▁the", "▁animal", "▁crossed", "▁street"]
+    ids = tokenizer.encode(" The cat sat  crossed ▁ off")
+    assert ids == [4, UNK_ID, UNK_ID, 6, UNK_ID]
+    assert tokenizer.decode(ids).split() == ["the", "⁇", "⁇", "crossed", "⁇"]
+
+
+@pytest.mark.parametrize(("vocab_size", "expected"), [(6, 6), (997, 8)])
+def test_the_size_of_a_vocabulary_of_words_is_the_greatest_it_may_have(vocab_size: int, expected: int) -> None:
+    lines = ["the animal crossed", "the street the"]
+    assert learn(lines, model="word", vocab_size=vocab_size, byte_fallback=False).vocab_size == expected
+
+
+def test_runs_of_unknown_characters_stay_one_unk_in_translation() -> None:
+    tokenizer = learn(byte_fallback=False, vocab_size=67)
+    assert tokenizer.encode("☃☃").count(UNK_ID) == 1
+
+
+@pytest.mark.parametrize("model", ["bpe", "char"])
+def test_nothing_to_learn_exactly_from(model: str) -> None:
+    with pytest.raises(DataError, match="no text is left"):
+        learn([], model=model, keep_whitespace=True)
+
+
+def test_settings_that_cannot_be_honoured_are_refused() -> None:
+    with pytest.raises(ValueError, match="words cannot keep white space"):
+        learn(model="word", keep_whitespace=True)
+    with pytest.raises(ValueError, match="'unigram' needs a `vocab_size`"):
+        learn(model="unigram", vocab_size=None)
+
+
 _LEARNED: list[Tokenizer] = []
 
 

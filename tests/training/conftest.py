@@ -15,13 +15,14 @@ from rich.console import Console
 
 from attento.data.batching import Pair, TokenBatches
 from attento.models.base import EncoderDecoder
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.training.config import TrainingConfig
 from attento.training.loop import Trainer
 from attento.training.records.metrics import MetricsLog
 from attento.training.records.progress import TrainingProgress
+from attento.training.tasks.translation import TranslationObjective
 from attento.training.validation import ValidationResult, Validator
 
 VOCAB_SIZE = 23
@@ -115,9 +116,10 @@ class ScriptedValidator(Validator):
     """Finds what it was told to find, one result after the other; the last for ever."""
 
     def __init__(self, results: Sequence[ValidationResult]) -> None:
+        super().__init__()
         self._results = list(results)
 
-    def validate(self, model: EncoderDecoder, device: torch.device) -> ValidationResult:
+    def judge(self, model: EncoderDecoder, device: torch.device, batch_tokens: int) -> ValidationResult:
         return self._results.pop(0) if len(self._results) > 1 else self._results[0]
 
 
@@ -149,7 +151,7 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     def make(
         name: str = "run",
         *,
-        results: Sequence[ValidationResult] = (ValidationResult(1.0, None),),
+        results: Sequence[ValidationResult] = (ValidationResult(1.0),),
         dropout: float = 0.3,
         pairs: int = 41,
         **settings: Any,
@@ -167,10 +169,11 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         )
         torch.manual_seed(config.seed)
         shape = TransformerConfig(encoder_layers=1, decoder_layers=1, d_model=16, d_ff=19, num_heads=2, dropout=dropout)
-        model = build_model(shape, VOCAB_SIZE, VOCAB_SIZE)
+        model = build_translation_model(shape, VOCAB_SIZE, VOCAB_SIZE)
         batches = TokenBatches(Pairs(pairs), config.tokens_per_step, config.seed)
         folder = RunFolder(tmp_path / name)
-        trainer = Trainer(config, model, batches, ScriptedValidator(results), folder, text="a text")
+        objective = TranslationObjective(model, config.label_smoothing, config.loss_chunk_tokens)
+        trainer = Trainer(config, objective, batches, ScriptedValidator(results), folder, text="a text")
         shown = io.StringIO()
         progress = TrainingProgress(config.max_steps, console=Console(file=shown, width=300))
         logs.append(MetricsLog(folder.metrics))

@@ -14,7 +14,8 @@ import torch
 from attento.data.batching import Batch
 from attento.errors import TrainingError
 from attento.training import budget
-from attento.training.budget import TakenMemory, count_longer, free_memory, largest_step, longest_batch
+from attento.training.budget import TakenMemory, free_memory, largest_step
+from attento.training.tasks.translation import count_longer, longest_batch
 
 CPU = torch.device("cpu")
 MIB = 1 << 20
@@ -98,7 +99,7 @@ def test_a_system_that_does_not_tell_is_named(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(TrainingError, match=r"does not tell how much memory.*`training\.tokens_per_step` as a number"):
         TakenMemory(CPU)
     with pytest.raises(TrainingError, match="does not tell how much memory"):
-        largest_step(FakeTrainer, CPU, (3, 5), free=None)
+        largest_step(FakeTrainer, CPU, partial(longest_batch, (3, 5)), free=None)
 
 
 def test_the_longest_batch_is_full_of_tokens() -> None:
@@ -141,7 +142,7 @@ class FakeMemory:
 def find(monkeypatch: pytest.MonkeyPatch, free: int, **changes: Any) -> int:
     monkeypatch.setattr(budget, "TakenMemory", FakeMemory)
     trainer: Any = type("Changed", (FakeTrainer,), changes)
-    return largest_step(trainer, CPU, (9, 6), free)
+    return largest_step(trainer, CPU, partial(longest_batch, (9, 6)), free)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1_234_567, 1100), (9_876_543, 9800), (512_345, 450)])
@@ -169,7 +170,7 @@ def test_no_step_is_tried_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) ->
     trainer: Any = Watched
     for free in range(90_000, 400_000, 7_919):
         seen.clear()
-        found = largest_step(trainer, CPU, (9, 6), free)
+        found = largest_step(trainer, CPU, partial(longest_batch, (9, 6)), free)
         assert max(seen) <= 0.8 * free
         assert found >= 17
 
@@ -188,7 +189,7 @@ def test_not_even_one_pair(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_longer_pairs_are_counted_in_all_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "POOL_PAIRS", 3)
+    monkeypatch.setattr("attento.training.tasks.translation.POOL_PAIRS", 3)
     lengths = np.array([[1, 9, 4, 4, 8, 2, 5], [2, 9, 4, 5, 1, 2, 6]], dtype=np.int32)
 
     class Pairs:

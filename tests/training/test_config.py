@@ -8,7 +8,7 @@ import yaml
 
 from attento.config import check_settings, dump_settings, load_settings
 from attento.errors import ConfigError
-from attento.models.build import build_model
+from attento.models.build import build_translation_model
 from attento.training.config import RecipeConfig
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
@@ -32,7 +32,7 @@ def test_there_are_recipes() -> None:
 def test_every_recipe_builds_its_model(path: Path) -> None:
     config = load_settings(RecipeConfig, path)
     size = config.data.tokenizer.vocab_size
-    model = build_model(config.model, size, size)
+    model = build_translation_model(config.model, size, size)
     assert sum(parameter.numel() for parameter in model.parameters()) > size
     assert check_settings(RecipeConfig, yaml.safe_load(dump_settings(config)), origin="saved") == config
 

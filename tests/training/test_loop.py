@@ -135,7 +135,7 @@ def test_goes_on_bit_for_bit(bench: MakeBench) -> None:
     assert second.run()
     assert_same(second.weights(), whole.weights())
     ours, theirs = second.trainer.state, whole.trainer.state
-    ours.meter.seconds = theirs.meter.seconds = 0.0
+    ours.seconds = theirs.seconds = ours.meter.seconds = theirs.meter.seconds = 0.0
     assert ours == theirs
     assert ours.position.epoch > 0
 
@@ -323,8 +323,8 @@ def test_torchs_own_words_for_a_full_memory() -> None:
 
 def results(metric: str, scores: list[float]) -> list[ValidationResult]:
     if metric == "bleu":
-        return [ValidationResult(loss=3.0, bleu=score) for score in scores]
-    return [ValidationResult(loss=50.0 - score, bleu=None) for score in scores]
+        return [ValidationResult(3.0, {"bleu": score}, "bleu") for score in scores]
+    return [ValidationResult(50.0 - score) for score in scores]
 
 
 @pytest.mark.parametrize("metric", ["bleu", "loss"])
@@ -371,7 +371,7 @@ def test_no_patience_is_endless_patience(bench: MakeBench) -> None:
 
 
 def test_a_loss_that_is_no_number_is_never_the_best(bench: MakeBench) -> None:
-    scores = [ValidationResult(math.nan, None), ValidationResult(2.0, None), ValidationResult(math.nan, None)]
+    scores = [ValidationResult(math.nan), ValidationResult(2.0), ValidationResult(math.nan)]
     case = bench(results=scores, max_steps=3, validate_every=1)
     case.run()
     assert (case.trainer.state.best_score, case.trainer.state.best_step) == (-2.0, 2)

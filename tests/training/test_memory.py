@@ -16,12 +16,13 @@ from attento.models.base import EncoderDecoder, Memory
 from attento.run_folder import RunFolder
 from attento.training import build as build_module
 from attento.training import run as run_module
-from attento.training import validation as validation_module
-from attento.training.budget import longest_batch
 from attento.training.build import build_trainer, settle_step, warnings
+from attento.training.config import RecipeConfig, with_training
 from attento.training.loop import Trainer
 from attento.training.parallel.alone import Alone
 from attento.training.run import load_recipe, train
+from attento.training.tasks import translation as task_module
+from attento.training.tasks.translation import TranslationTask, longest_batch
 
 MakeBench = Callable[..., Any]
 WriteRecipe = Callable[..., Path]
@@ -32,6 +33,11 @@ FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB.")
 def corpus(tmp_path_factory: pytest.TempPathFactory, write_recipe: WriteRecipe) -> PreparedCorpus:
     folder = tmp_path_factory.mktemp("corpus")
     return prepare(load_recipe(write_recipe(folder), folder).config.data, folder, folder / "prepared")
+
+
+@pytest.fixture
+def config(tmp_path: Path, write_recipe: WriteRecipe) -> RecipeConfig:
+    return load_recipe(write_recipe(tmp_path), tmp_path).config
 
 
 def run(recipe: Path, output: Path, *overrides: str) -> list[str]:
@@ -110,22 +116,25 @@ def test_a_step_is_a_number_or_auto(tmp_path: Path, write_recipe: WriteRecipe, v
         load_recipe(write_recipe(tmp_path), tmp_path, [f"training.tokens_per_step={value}"])
 
 
-def test_pairs_above_the_step_are_counted_and_told(bench: MakeBench, corpus: PreparedCorpus) -> None:
+def test_pairs_above_the_step_are_counted_and_told(config: RecipeConfig, corpus: PreparedCorpus) -> None:
     pairs = corpus.train
     longer = sum(len(source) + len(target) + 2 > 9 for source, target in pairs.take(range(len(pairs))))
     assert 0 < longer < len(pairs)
-    [told] = warnings(bench("small", tokens_per_step=9).trainer, corpus)
+    [told] = TranslationTask(with_training(config, tokens_per_step=9), corpus).warnings()
     assert told.startswith(f"{longer} of {len(pairs)} training pairs have more tokens than `training.tokens_per_step`")
-    assert list(warnings(bench("large", tokens_per_step=sum(corpus.longest_train) + 2).trainer, corpus)) == []
+    large = with_training(config, tokens_per_step=sum(corpus.longest_train) + 2)
+    assert list(TranslationTask(large, corpus).warnings()) == []
 
 
-def test_bf16_that_is_slow_is_told(bench: MakeBench, corpus: PreparedCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = bench(precision="bf16").trainer
+def test_bf16_that_is_slow_is_told(
+    bench: MakeBench, config: RecipeConfig, corpus: PreparedCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, task = bench(precision="bf16").trainer, TranslationTask(config, corpus)
     monkeypatch.setattr(build_module, "has_fast_bf16", lambda device: False)
-    [told] = warnings(trainer, corpus)
+    [told] = warnings(trainer, task)
     assert "computes faster in fp32 than in bf16" in told
     monkeypatch.setattr(build_module, "has_fast_bf16", lambda device: True)
-    assert list(warnings(trainer, corpus)) == []
+    assert list(warnings(trainer, task)) == []
 
 
 def test_a_dtype_that_the_device_lacks_is_refused_before_the_text_is_read(
@@ -149,14 +158,14 @@ def test_a_longest_pair_that_does_not_fit_shows_before_the_first_step(
         def encode(self, source: torch.Tensor, source_mask: torch.Tensor) -> Memory:
             raise FULL
 
-    build = build_module.build_model
+    build = task_module.build_translation_model
 
     def build_model(*arguments: Any) -> EncoderDecoder:
         model = build(*arguments)
         model.encode = TooSmall.encode.__get__(model)
         return model
 
-    monkeypatch.setattr(build_module, "build_model", build_model)
+    monkeypatch.setattr(task_module, "build_translation_model", build_model)
     with pytest.raises(TrainingError, match=r"step 1: one sentence pair alone does not fit.*`data\.cleaning"):
         run(recipe, tmp_path / "run")
     assert not (tmp_path / "run" / "checkpoints").exists()
@@ -249,7 +258,7 @@ def test_validation_goes_on_in_smaller_batches(judge: Callable[[int], tuple[Any,
     largest = max(sizes)
     (first, second), sizes = judge(largest // 3)
     assert first.loss == pytest.approx(expected.loss, rel=1e-6)
-    assert (first.bleu, second.bleu) == (expected.bleu, expected.bleu)
+    assert first.metrics == second.metrics == expected.metrics
     assert second.loss == pytest.approx(expected.loss, rel=1e-6)
     failed = [place for place, size in enumerate(sizes) if size > largest // 3]
     # The second validation begins with what did fit.
@@ -267,6 +276,6 @@ def test_validation_takes_other_errors_for_what_they_are(
     def wrong(*arguments: object, **settings: object) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(validation_module, "mean_loss", wrong)
+    monkeypatch.setattr(task_module, "mean_loss", wrong)
     with pytest.raises(RuntimeError, match="a mistake"):
         judge(10**6)

@@ -16,8 +16,8 @@ from attento.data.batching import Batch, make_batch
 from attento.data.prepare import prepare
 from attento.data.prepared import PreparedCorpus
 from attento.errors import ConfigError
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
 from attento.training import profile as profile_module
 from attento.training.build import build_trainer
@@ -34,7 +34,8 @@ from attento.training.profile import (
     profile,
 )
 from attento.training.run import Recipe, load_recipe, train
-from attento.training.update.objective import Objective, recompute_activations
+from attento.training.tasks.translation import TranslationObjective
+from attento.training.update.objective import recompute_activations
 
 WriteRecipe = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -86,9 +87,9 @@ def draw_batch() -> Batch:
     return make_batch([tuple(generator.integers(4, V, n).astype(np.int32) for n in pair) for pair in lengths])
 
 
-def make_objective(chunk_tokens: int) -> Objective:
+def make_objective(chunk_tokens: int) -> TranslationObjective:
     shape = TransformerConfig(encoder_layers=2, decoder_layers=3, d_model=26, d_ff=31, num_heads=2, dropout=0.3)
-    return Objective(build_model(shape, V, V).train(), label_smoothing=0.1, chunk_tokens=chunk_tokens)
+    return TranslationObjective(build_translation_model(shape, V, V).train(), 0.1, chunk_tokens)
 
 
 def test_operations_are_those_of_the_formula() -> None:

@@ -72,7 +72,7 @@ def content(output: Path) -> dict[str, Any]:
         name = str(path.relative_to(output))
         if path.name == "progress.json":
             progress = json.loads(path.read_bytes())
-            del progress["progress"]["meter"]["seconds"]
+            del progress["progress"]["seconds"], progress["progress"]["meter"]["seconds"]
             found[name] = progress
         elif path.name == "prepared.json":
             # The files' times are left out where a file is younger than a clock can tell.
@@ -257,7 +257,7 @@ def finish_with(
             for name, weights in models.items()
             if all(torch.equal(tensor, weights[key]) for key, tensor in model.state_dict().items())
         )
-        return ValidationResult(losses[name], None)
+        return ValidationResult(losses[name])
 
     monkeypatch.setattr(Validator, "validate", judge)
     assert run(recipe, copy)[0]
@@ -275,7 +275,7 @@ def test_the_average_is_kept_only_where_it_is_better(
     models = finish_with(copy, recipe, monkeypatch, losses)
     found = load_file(copy / "model.safetensors")
     assert all(torch.equal(found[name], tensor) for name, tensor in models[kept].items())
-    assert records(copy)[-1] == {"step": 42, "final/loss": losses[kept], "final/bleu": None}
+    assert records(copy)[-1] == {"step": 42, "final/loss": losses[kept]}
     assert f"| loss, nats a target token | {losses[kept]:.4f} |" in (copy / "README.md").read_text()
 
 

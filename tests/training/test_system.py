@@ -15,8 +15,8 @@ from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.models.base import EncoderDecoder, Memory
 from attento.text.tokenizer import TokenizerPair
-from attento.training import build as build_module
 from attento.training.run import load_recipe, train
+from attento.training.tasks import translation as task_module
 from attento.translator import Translator
 
 WriteRecipe = Callable[..., Path]
@@ -66,7 +66,7 @@ def test_another_architecture_trains_goes_on_and_translates(
     tmp_path: Path, write_recipe: WriteRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = write_recipe(tmp_path)
-    monkeypatch.setattr(build_module, "build_model", lambda config, source, target: Bag(source, target))
+    monkeypatch.setattr(task_module, "build_translation_model", lambda config, source, target: Bag(source, target))
     settings = ("training.validation={metric: bleu, tokenize: none}", "training.schedule.peak=0.05")
     assert run(recipe, tmp_path / "whole", *settings, "training.max_steps=13")
     assert run(recipe, tmp_path / "cut", *settings, "training.max_steps=8")

@@ -14,11 +14,13 @@ from attento.data.prepare import prepare
 from attento.data.prepared import PreparedCorpus
 from attento.errors import InputError
 from attento.models.base import EncoderDecoder
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
 from attento.training.config import ValidationConfig
 from attento.training.run import load_recipe
-from attento.training.validation import ValidationResult, ValidationText, Validator, mean_loss
+from attento.training.tasks.translation import TranslationValidator, ValidationText, mean_loss
+from attento.training.validation import ValidationResult
+from attento.translator import Translation, Translator
 
 CPU = torch.device("cpu")
 
@@ -39,11 +41,11 @@ def text(corpus: PreparedCorpus) -> ValidationText:
 def model(corpus: PreparedCorpus) -> EncoderDecoder:
     size = corpus.tokenizers.source.vocab_size
     config = TransformerConfig(encoder_layers=1, decoder_layers=1, d_model=16, d_ff=19, num_heads=2, dropout=0.5)
-    return build_model(config, size, size)
+    return build_translation_model(config, size, size)
 
 
-def make(corpus: PreparedCorpus, text: ValidationText, **settings: Any) -> Validator:
-    return Validator(ValidationConfig.model_validate(settings), text, corpus.tokenizers, "fr")
+def make(corpus: PreparedCorpus, text: ValidationText, **settings: Any) -> TranslationValidator:
+    return TranslationValidator(ValidationConfig.model_validate(settings), text, corpus.tokenizers, "fr")
 
 
 def test_loss_is_the_mean_over_tokens(model: EncoderDecoder, text: ValidationText) -> None:
@@ -78,12 +80,13 @@ def test_bleu_is_sacrebleus_of_the_raw_text(
 ) -> None:
     # Letters are words here: half of the sentences right, half of them in capitals.
     found = [line if row % 2 else line.upper() for row, line in enumerate(text.references)]
-    monkeypatch.setattr(Validator, "_translate", lambda *arguments: found)
+    written = [Translation(source, out, 0.0) for source, out in zip(text.sources, found, strict=True)]
+    monkeypatch.setattr(Translator, "translate", lambda *arguments, **settings: written)
     cased = make(corpus, text, metric="bleu", tokenize="none").validate(model, CPU)
     lowered = make(corpus, text, metric="bleu", lowercase=True).validate(model, CPU)
     expected = BLEU(tokenize="none", force=True).corpus_score(found, [list(text.references)]).score
-    assert cased.bleu == pytest.approx(expected)
-    assert lowered.bleu == pytest.approx(100.0)
+    assert cased.metrics["bleu"] == pytest.approx(expected)
+    assert lowered.metrics["bleu"] == pytest.approx(100.0)
     assert cased.loss == lowered.loss
 
 
@@ -91,7 +94,7 @@ def test_loss_alone_where_the_run_goes_by_it(
     corpus: PreparedCorpus, model: EncoderDecoder, text: ValidationText
 ) -> None:
     result = make(corpus, text, metric="loss").validate(model, CPU)
-    assert result.bleu is None
+    assert not result.metrics
     assert result.loss == mean_loss(model.eval(), text.pairs, CPU)
 
 
@@ -101,8 +104,8 @@ def test_the_first_sentences_only(corpus: PreparedCorpus, model: EncoderDecoder,
 
 
 def test_a_better_result_has_the_higher_score() -> None:
-    assert ValidationResult(loss=2.0, bleu=None).score() > ValidationResult(loss=2.5, bleu=None).score()
-    assert ValidationResult(loss=2.5, bleu=31.0).score() > ValidationResult(loss=2.0, bleu=30.0).score()
+    assert ValidationResult(2.0).score() > ValidationResult(2.5).score()
+    assert ValidationResult(2.5, {"bleu": 31.0}, "bleu").score() > ValidationResult(2.0, {"bleu": 30.0}, "bleu").score()
 
 
 def test_what_cannot_be_scored_shows_before_training(corpus: PreparedCorpus, text: ValidationText) -> None:

@@ -11,10 +11,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from attento import __version__
+from attento.cli.compare import compare
 from attento.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE, say, say_error
 from attento.cli.demo import demo
 from attento.cli.doctor import doctor
 from attento.cli.evaluate import evaluate
+from attento.cli.generate import generate
 from attento.cli.info import info
 from attento.cli.prepare import prepare
 from attento.cli.train import train
@@ -22,17 +24,17 @@ from attento.cli.translate import translate
 from attento.errors import AttentoError, ConfigError, MissingExtraError
 
 # Which extra brings a package that the core does without.
-EXTRA_OF = {"torch": "train", "jaxtyping": "train", "tensorboard": "train", "zstandard": "zstd"}
+EXTRA_OF = {"torch": "train", "jaxtyping": "train", "tensorboard": "train", "zstandard": "zstd", "plotly": "compare"}
 
 app = typer.Typer(
     name="attento",
-    help="Train translation models on your text, translate, measure, look inside.",
+    help="Train translation and language models on your text, use them, measure, look inside.",
     epilog="Exit status: 0 done, 1 the work failed, 2 the command or a setting is wrong, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, prepare, train, translate, evaluate, info, doctor):
+for verb in (demo, prepare, train, translate, generate, evaluate, compare, info, doctor):
     app.command()(verb)
 
 
@@ -49,7 +51,7 @@ def _attento(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Train translation models on your text, translate, measure, look inside."""
+    """Train translation and language models on your text, use them, measure, look inside."""
 
 
 def main() -> NoReturn:

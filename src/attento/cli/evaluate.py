@@ -1,76 +1,137 @@
-"""`attento evaluate`: translate a test set and score it against its reference."""
+"""`attento evaluate`: measure a trained model on text that it has not seen, as its task asks for."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attento.cli.files import open_output, read_text, refuse_overwriting
-from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, change_search
-from attento.errors import InputError
+from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run
+from attento.errors import ConfigError
+
+if TYPE_CHECKING:
+    from attento.engines.task import RunKind
+
+_TRANSLATION, _LANGUAGE, _LABELS = "Translation models", "Language models", "Sentence models"
 
 
 def evaluate(
     run: Run,
-    source: Annotated[Path, typer.Option("--source", metavar="FILE", help="Text to translate, a sentence a line.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", metavar="FILE", help="Text to translate, a line each.", rich_help_panel=_TRANSLATION),
+    ] = None,
     reference: Annotated[
-        Path, typer.Option("--reference", metavar="FILE", help="Its right translation, line by line.")
-    ],
+        Path | None,
+        typer.Option(
+            "--reference", metavar="FILE", help="Its right translation, line by line.", rich_help_panel=_TRANSLATION
+        ),
+    ] = None,
     tokenize: Annotated[
         str | None,
         typer.Option(
-            "--tokenize", help="sacreBLEU tokenizer: 13a, intl, zh, char, none ... By default by the language."
+            "--tokenize",
+            help="sacreBLEU tokenizer: 13a, intl, zh, char, none ... By default by the language.",
+            rich_help_panel=_TRANSLATION,
         ),
     ] = None,
-    lowercase: Annotated[bool, typer.Option("--lowercase", help="Compare without regard to case.")] = False,
+    lowercase: Annotated[
+        bool, typer.Option("--lowercase", help="Compare without regard to case.", rich_help_panel=_TRANSLATION)
+    ] = False,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
     split_sentences: Annotated[
         bool,
         typer.Option(
-            "--split-sentences", help="Translate lines sentence by sentence, for a test set of long text in each line."
+            "--split-sentences",
+            help="Translate lines sentence by sentence, for a test set of long text in each line.",
+            rich_help_panel=_TRANSLATION,
         ),
     ] = False,
+    text: Annotated[
+        Path | None, typer.Option("--text", metavar="FILE", help="Text to foretell.", rich_help_panel=_LANGUAGE)
+    ] = None,
+    start: Annotated[
+        float | None,
+        typer.Option("--start", help="Begin at this share of the file, 0 to 1.", rich_help_panel=_LANGUAGE),
+    ] = None,
+    stop: Annotated[
+        float | None, typer.Option("--stop", help="End at this share of the file, 0 to 1.", rich_help_panel=_LANGUAGE)
+    ] = None,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--labelled",
+            metavar="FILE",
+            help="Labelled sentences, in the form of the run's test, validation or else training file.",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
     device: Device = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Keep the translations here.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Keep the translations, or the labels found, here."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Translate a test set and print BLEU and chrF with their signatures.
+    """Measure a trained model on text of your own, by what it was trained to do.
 
-    Each line is translated in one piece, as in validation while training.
+    A translation model (--source, --reference): BLEU and chrF with their signatures; each line is translated in one
+    piece, as in validation while training. A language model (--text): perplexity, and bits a token, character and byte.
+    A sentence model (--labelled): accuracy, and each label's share of it.
     """
-    refuse_overwriting(output, source, reference)
-    sources, references = _read_test_set(source, reference)
-    from attento.evaluation.metrics import corpus_bleu, evaluate_translations
-    from attento.translator import Translator
+    from attento.engines.task import run_kind
 
-    translator = Translator.load(run, device=device)
-    search, language = change_search(translator.search, beam_size, length_penalty), translator.target_language
-    # What is wrong with the references or the tokenizer shall show before the long work, not after.
-    corpus_bleu([""] * len(references), references, target_language=language, tokenize=tokenize, lowercase=lowercase)
+    kind = run_kind(run)
+    flags: dict[str, dict[str, object]] = {
+        "translation": {
+            "--source": source,
+            "--reference": reference,
+            "--tokenize": tokenize,
+            "--lowercase": lowercase or None,
+            "--beam-size": beam_size,
+            "--length-penalty": length_penalty,
+            "--split-sentences": split_sentences or None,
+        },
+        "language_modeling": {"--text": text, "--start": start, "--stop": stop},
+        "classification": {"--labelled": labelled},
+    }
+    given = {task: [flag for flag, value in own.items() if value is not None] for task, own in flags.items()}
+    _check_flags(run, kind, given, output)
+    from attento.cli import scoring
 
-    with nullcontext() if output is None else open_output(output) as file:
-        translations = translator.translate(sources, search=search, split_sentences=split_sentences)
-        hypotheses = [translation.text for translation in translations]
-        if file is not None:
-            file.writelines(hypothesis + "\n" for hypothesis in hypotheses)
-    report = evaluate_translations(
-        hypotheses, references, target_language=language, tokenize=tokenize, lowercase=lowercase
-    )
+    report: scoring.Report
+    if source is not None and reference is not None:
+        report = scoring.score_translations(
+            run,
+            source,
+            reference,
+            scoring.TranslationOptions(tokenize, lowercase, beam_size, length_penalty, split_sentences),
+            device=device,
+            output=output,
+        )
+    elif text is not None:
+        report = scoring.score_text(run, text, start=start, stop=stop, device=device)
+    else:
+        assert labelled is not None
+        report = scoring.score_labels(run, labelled, device=device, output=output)
     print(report.to_json() if as_json else report.text)
 
 
-def _read_test_set(source: Path, reference: Path) -> tuple[Sequence[str], Sequence[str]]:
-    sources, references = list(read_text(source)), list(read_text(reference))
-    if len(sources) != len(references):
-        raise InputError(
-            f"{source} has {len(sources)} lines and {reference} has {len(references)}: a source and its reference must "
-            r'have the same number (lines end at "\n" alone)'
-        )
-    if not sources:
-        raise InputError(f"{source}: is empty; there is nothing to score")
-    return sources, references
+_NEEDED = {
+    "translation": ("--source", "--reference"),
+    "language_modeling": ("--text",),
+    "classification": ("--labelled",),
+}
+
+
+def _check_flags(run: Path, kind: "RunKind", given: dict[str, list[str]], output: Path | None) -> None:
+    """Refuse flags that are for other tasks, and ask for those that are missing."""
+    needed = _NEEDED[kind.task]
+    foreign = [flag for task, flags in given.items() if task != kind.task for flag in flags]
+    if output is not None and kind.task == "language_modeling":
+        foreign.append("--output")
+    missing = [flag for flag in needed if flag not in given[kind.task]]
+    if foreign or missing:
+        wanted = " and ".join(f"{flag} FILE" for flag in needed)
+        problem = f"{foreign[0]} is not for it" if foreign else f"{missing[0]} is missing"
+        raise ConfigError(f"{run}: holds {kind.text}, which is measured by {wanted}; {problem}")

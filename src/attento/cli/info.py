@@ -12,8 +12,9 @@ from attento.cli.options import Json
 from attento.errors import ConfigError
 
 if TYPE_CHECKING:
-    from attento.models.base import EncoderDecoder
-    from attento.models.config import ModelConfig
+    from torch import Tensor, nn
+
+    from attento.config import Settings
 
 # The shared vocabulary of the paper's English-German models (Vaswani et al. 2017, section 5.1).
 PAPER_VOCAB_SIZE = 37_000
@@ -34,11 +35,14 @@ class ModelInfo:
 
     name: str
     settings: dict[str, object]
-    source_vocab_size: int
-    target_vocab_size: int
+    sizes: dict[str, int]
     parameters: int
     parts: dict[str, int]
     layers: tuple[ParameterInfo, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same as plain values, each size by its name."""
+        return {name: value for name, value in asdict(self).items() if name != "sizes"} | self.sizes
 
 
 def info(
@@ -68,7 +72,7 @@ def info(
     else:
         described = _describe_preset(what, vocab_size or PAPER_VOCAB_SIZE)
     if as_json:
-        show_json(asdict(described))
+        show_json(described.to_json())
     else:
         _show(described)
 
@@ -89,44 +93,64 @@ def _describe_preset(name: str, vocab_size: int) -> ModelInfo:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         mend = f"did you mean `{near[0]}`?" if near else "`attento info --list` names the presets"
         raise ConfigError(f"{name}: is neither a run folder nor a preset; {mend}")
-    return _describe(name, PRESETS[name].model, vocab_size, vocab_size)
+    import torch
+
+    from attento.models.build import build_translation_model
+
+    config = PRESETS[name].model
+    # Shapes alone: no memory is taken, whatever the size.
+    with torch.device("meta"):
+        model = build_translation_model(config, vocab_size, vocab_size)
+    return _describe(name, config, model, {"source_vocab_size": vocab_size, "target_vocab_size": vocab_size})
 
 
 def _describe_run(path: Path) -> ModelInfo:
+    import torch
+
     from attento.config import load_settings
+    from attento.engines.classification import read_labels
+    from attento.engines.loading import load_weights
+    from attento.models.build import build_classifier, build_language_model, build_translation_model
+    from attento.models.config import ClassifierModelConfig, LanguageModelConfig
     from attento.run_folder import RunFolder
     from attento.text.tokenizer import TokenizerPair
     from attento.training.config import RecipeConfig
 
     run = RunFolder(path).require()
     tokenizers = TokenizerPair.load(path)
-    settings = load_settings(RecipeConfig, run.config)
-    return _describe(str(path), settings.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
-
-
-def _describe(name: str, config: "ModelConfig", source_vocab_size: int, target_vocab_size: int) -> ModelInfo:
-    import torch
-
-    from attento.models.build import build_model
-
-    # Shapes alone: no memory is taken, whatever the size.
+    source, target = tokenizers.source.vocab_size, tokenizers.target.vocab_size
+    config = load_settings(RecipeConfig, run.config).model
+    model: nn.Module
     with torch.device("meta"):
-        model = build_model(config, source_vocab_size, target_vocab_size)
-    layers = tuple(ParameterInfo(name, tuple(p.shape), p.numel()) for name, p in model.named_parameters())
+        if isinstance(config, LanguageModelConfig):
+            model, sizes = build_language_model(config, source), {"vocab_size": source}
+        elif isinstance(config, ClassifierModelConfig):
+            sizes = {"vocab_size": source, "num_classes": len(read_labels(run))}
+            model = build_classifier(config, source, sizes["num_classes"])
+        else:
+            sizes = {"source_vocab_size": source, "target_vocab_size": target}
+            model = build_translation_model(config, source, target)
+    if not list(model.parameters()):
+        # It is made of tables, and how long they are is known to the file alone.
+        load_weights(model.to_empty(device="cpu"), run.weights)
+    return _describe(str(path), config, model, sizes)
+
+
+def _describe(name: str, config: "Settings", model: "nn.Module", sizes: dict[str, int]) -> ModelInfo:
+    tensors: list[tuple[str, Tensor]] = [*model.named_parameters()] or [*model.named_buffers()]
+    layers = tuple(ParameterInfo(name, tuple(tensor.shape), tensor.numel()) for name, tensor in tensors)
+    parts: dict[str, int] = {}
+    for layer in layers:
+        part = layer.name.partition(".")[0]
+        parts[part] = parts.get(part, 0) + layer.parameters
     return ModelInfo(
         name=name,
         settings=config.model_dump(mode="json"),
-        source_vocab_size=source_vocab_size,
-        target_vocab_size=target_vocab_size,
+        sizes=sizes,
         parameters=sum(layer.parameters for layer in layers),
-        parts=_parts(model),
+        parts=parts,
         layers=layers,
     )
-
-
-def _parts(model: "EncoderDecoder") -> dict[str, int]:
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
-    return {name: size for name, size in sizes.items() if size}
 
 
 def _show(described: ModelInfo) -> None:
@@ -138,5 +162,5 @@ def _show(described: ModelInfo) -> None:
     show_table(("part", "parameters", "share"), parts, numbers=("parameters", "share"))
     print()
     show_table(("setting", "value"), [(key, str(value)) for key, value in described.settings.items()])
-    vocabulary = f"{described.source_vocab_size:,} source and {described.target_vocab_size:,} target pieces"
-    say(f"{described.name}: {described.parameters:,} parameters, {vocabulary}")
+    sizes = ", ".join(f"{name} {size:,}" for name, size in described.sizes.items())
+    say(f"{described.name}: {described.parameters:,} parameters, {sizes}")

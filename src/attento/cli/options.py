@@ -1,12 +1,13 @@
 """The flags that several verbs share, and what the search flags mean together."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from attento.decoding.config import SearchConfig
+    from attento.decoding.config import SamplingConfig, SearchConfig
 
 DataRoot = Annotated[
     Path, typer.Option("--data", metavar="DIR", envvar="ATTENTO_DATA", help="Folder that the recipe's corpora are in.")
@@ -36,9 +37,43 @@ LengthPenalty = Annotated[
     typer.Option("--length-penalty", help="GNMT alpha, 0 for none. By default the run's own.", show_default=False),
 ]
 
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temperature", help="Below 1 sharper, above 1 flatter; 1 by default.", show_default=False),
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", help="Draw from so many most probable tokens.", show_default=False)
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Draw from the most probable tokens of this probability.", show_default=False),
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="The same seed draws the same; 1 by default.", show_default=False)
+]
+
+
+def read_sampling(
+    temperature: float | None, top_k: int | None, top_p: float | None, seed: int | None
+) -> "SamplingConfig":
+    """Return how to sample by what was given on the command line.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    from attento.config import check_settings
+    from attento.decoding.config import SamplingConfig
+
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    return check_settings(SamplingConfig, _given(given), origin="sampling flags")
+
 
 def change_search(
-    search: "SearchConfig", beam_size: int | None, length_penalty: float | None, n_best: int | None = None
+    search: "SearchConfig",
+    beam_size: int | None,
+    length_penalty: float | None,
+    n_best: int | None = None,
+    sampling: "SamplingConfig | None" = None,
 ) -> "SearchConfig":
     """Return the run's way to search with what was given on the command line in its place.
 
@@ -47,6 +82,11 @@ def change_search(
     """
     from attento.config import check_settings
 
-    given = {"beam_size": beam_size, "length_penalty": length_penalty, "n_best": n_best}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return check_settings(type(search), search.model_dump() | changes, origin="search flags")
+    given = {"beam_size": beam_size, "length_penalty": length_penalty, "n_best": n_best, "sampling": sampling}
+    # Who asks for a beam does not want draws.
+    drawn = {"sampling": None} if beam_size is not None else {}
+    return check_settings(type(search), search.model_dump() | drawn | _given(given), origin="search flags")
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

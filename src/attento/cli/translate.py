@@ -12,7 +12,19 @@ import typer
 
 from attento.cli.console import say
 from attento.cli.files import open_output, read_text, refuse_overwriting
-from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run, change_search
+from attento.cli.options import (
+    BeamSize,
+    Device,
+    Json,
+    LengthPenalty,
+    Run,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    change_search,
+    read_sampling,
+)
 
 if TYPE_CHECKING:
     from attento.translator import Translation
@@ -39,6 +51,13 @@ def translate(
         int | None,
         typer.Option("--n-best", help="Print so many translations a line: line number, score, text, tab-separated."),
     ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw translations at random instead of searching for the best.")
+    ] = False,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = None,
     whole_lines: Annotated[
         bool, typer.Option("--whole-lines", help="Translate each line in one piece instead of sentence by sentence.")
     ] = False,
@@ -51,12 +70,19 @@ def translate(
     """
     if text and input:
         raise typer.BadParameter("give either texts or --input FILE, not both")
+    if sample and beam_size is not None:
+        raise typer.BadParameter("--beam-size is for a search; with --sample translations are drawn")
+    if not sample and (temperature, top_k, top_p, seed) != (None,) * 4:
+        raise typer.BadParameter("--temperature, --top-k, --top-p and --seed need --sample")
+    sampling = read_sampling(temperature, top_k, top_p, seed) if sample else None
     refuse_overwriting(output, input)
     lines = iter(text) if text else read_text(input)
+    from attento.engines.task import expect_task
     from attento.translator import Translator
 
+    expect_task(run, "translation")
     translator = Translator.load(run, device=device)
-    search = change_search(translator.search, beam_size, length_penalty, n_best)
+    search = change_search(translator.search, beam_size, length_penalty, n_best, sampling)
     typed = not text and input is None and sys.stdin.isatty()
     if typed:
         say("Type a line and press Enter; end with Ctrl-D.")

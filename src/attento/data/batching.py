@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attento.data.training_batch import START, Position
 from attento.errors import ConfigError, DataError
 from attento.shapes import SourceIds, SourceMask, TargetIds
 from attento.text.special import BOS_ID, EOS_ID, PAD_ID
@@ -68,6 +69,16 @@ class Batch:
     num_source_tokens: int
     num_target_tokens: int
 
+    @property
+    def num_rows(self) -> int:
+        """Sentence pairs."""
+        return len(self.source)
+
+    @property
+    def num_places(self) -> int:
+        """Places for tokens of either side, padding included."""
+        return self.source.numel() + self.target_input.numel()
+
     def to(self, device: torch.device | str) -> "Batch":
         """Return the same batch on a device."""
         return replace(
@@ -111,8 +122,8 @@ class Batch:
 
 def make_batch(pairs: Sequence[Pair]) -> Batch:
     """Pad pairs of piece ids to the longest source and the longest target, and add bos and eos."""
-    source, source_mask = _pad([source for source, _ in pairs])
-    target_output, target_mask = _pad([target for _, target in pairs])
+    source, source_mask = pad([source for source, _ in pairs])
+    target_output, target_mask = pad([target for _, target in pairs])
     # The input is the output moved one step later: eos leaves at the end, bos enters at the start.
     target_input = target_output.roll(1, dims=1).masked_fill(~target_mask, PAD_ID)
     target_input[:, 0] = BOS_ID
@@ -127,22 +138,14 @@ def make_batch(pairs: Sequence[Pair]) -> Batch:
     )
 
 
-def _pad(rows: Sequence[NDArray[np.int32]]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+def pad(rows: Sequence[NDArray[np.int32]]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+    """Put eos behind each row and padding behind that; return the ids and the mask of what is no padding."""
     lengths = np.array([len(row) for row in rows])
     columns = np.arange(lengths.max() + 1)
     ids = np.full((len(rows), len(columns)), PAD_ID, dtype=np.int64)
     ids[columns < lengths[:, None]] = np.concatenate(rows)
     ids[np.arange(len(rows)), lengths] = EOS_ID
     return torch.from_numpy(ids), torch.from_numpy(columns <= lengths[:, None])
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in the endless row of batches: the batch `index` of a `pool` of an epoch, all counted from 0."""
-
-    epoch: int = 0
-    pool: int = 0
-    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ class TokenBatches:
         if not any(drawn for _, drawn in self._corpora):
             raise DataError("no sentence pair is left to train on; look into the corpora and their `weight`")
 
-    def from_position(self, position: Position = Position()) -> Iterator[tuple[Position, Batch]]:
+    def from_position(self, position: Position = START) -> Iterator[tuple[Position, Batch]]:
         """Yield batches from a place on, for ever, each with the position after it (what a checkpoint stores).
 
         Raises:
@@ -215,10 +218,10 @@ class TokenBatches:
         epoch, first_pool, index = position.epoch, position.pool, position.index
         while True:
             blocks = self._blocks(epoch)
-            _check_place(f"pool {first_pool} of epoch {epoch}", first_pool, blocks.num_pools, "pools")
+            check_place(f"pool {first_pool} of epoch {epoch}", first_pool, blocks.num_pools, "pools")
             for pool in range(first_pool, blocks.num_pools):
                 batches = self._pool(epoch, pool, blocks)
-                _check_place(f"batch {index} of pool {pool} of epoch {epoch}", index, len(batches), "batches")
+                check_place(f"batch {index} of pool {pool} of epoch {epoch}", index, len(batches), "batches")
                 for number in range(index, len(batches)):
                     after = Position(epoch, pool, number + 1)
                     if number + 1 == len(batches):
@@ -277,24 +280,31 @@ class TokenBatches:
         # one another, batches differ little in both lengths, which is what keeps padding low.
         slant = np.where(longer % 2, target - source, source - target)
         by_length = np.lexsort((slant, longer))
-        ends = np.cumsum((source + target)[by_length], dtype=np.int64).tolist()
-        fewest = len(_cuts(ends, self._tokens_per_step))
-        # The least limit that needs no more batches: all come out alike, and none is a small remainder.
-        limit = bisect_left(
-            range(self._tokens_per_step),
-            True,
-            lo=min(ends[-1] // fewest, self._tokens_per_step),
-            key=lambda limit: len(_cuts(ends, limit)) <= fewest,
-        )
-        return np.split(pool[by_length], _cuts(ends, limit)[:-1])
+        return np.split(pool[by_length], even_cuts((source + target)[by_length], self._tokens_per_step))
 
 
-def _check_place(place: str, number: int, count: int, what: str) -> None:
+def check_place(place: str, number: int, count: int, what: str) -> None:
+    """Refuse to go on from a place that is not there.
+
+    Raises:
+        DataError: there are not so many.
+    """
     if number >= count:
         raise DataError(
             f"cannot go on from {place}, which has {count} {what}; "
             "go on with the data, `tokens_per_step` and `seed` that the run was started with"
         )
+
+
+def even_cuts(tokens: NDArray[np.integer[Any]], limit: int) -> list[int]:
+    """Return where to cut rows of so many tokens into batches of at most `limit`: as few as can be, and all alike."""
+    ends = np.cumsum(tokens, dtype=np.int64).tolist()
+    fewest = len(_cuts(ends, limit))
+    # The least limit that needs no more batches: none is a small remainder.
+    least = bisect_left(
+        range(limit), True, lo=min(ends[-1] // fewest, limit), key=lambda each: len(_cuts(ends, each)) <= fewest
+    )
+    return _cuts(ends, least)[:-1]
 
 
 def _cuts(ends: Sequence[int], limit: int) -> list[int]:

@@ -1,7 +1,7 @@
 """The settings of what is trained on: corpora, tokenizer, cleaning. Opens no file."""
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -87,6 +87,7 @@ class CleaningConfig(Settings):
 class DataConfig(Settings):
     """What is trained on, and what it is validated with."""
 
+    task: Literal["translation"] = "translation"
     source_language: str = Field(min_length=2)
     target_language: str = Field(min_length=2)
     train: tuple[CorpusConfig, ...] = Field(min_length=1)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attento.data.prepared import RECORD_FILE
+from attento.data.record import RECORD_FILE
 from attento.errors import DataError
 
 _OLD = "-old"

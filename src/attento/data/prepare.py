@@ -23,7 +23,6 @@ from attento.data.held_out import HeldOut
 from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
 from attento.data.prepared import (
     FORMAT,
-    RECORD_FILE,
     REPORT_FILE,
     REPORT_JSON_FILE,
     VALIDATION_TEXTS,
@@ -32,6 +31,7 @@ from attento.data.prepared import (
     renew_stamps,
     write_json,
 )
+from attento.data.record import RECORD_FILE
 from attento.data.report import CorpusCount, Report
 from attento.data.scripts import scripts_of_language
 from attento.data.shards import ShardWriter

@@ -9,13 +9,13 @@ from typing import Any
 
 from attento.config import check_settings
 from attento.data.config import DataConfig
+from attento.data.record import RECORD_FILE, read_task_record
 from attento.data.shards import ParallelShards, shard_paths
 from attento.data.stamps import Stamps
 from attento.errors import ConfigError, DataError
 from attento.text.tokenizer import TokenizerPair
 
 FORMAT = 2
-RECORD_FILE = "prepared.json"
 REPORT_FILE = "report.md"
 REPORT_JSON_FILE = "report.json"
 VALIDATION_TEXTS = ("validation.source.txt", "validation.target.txt")
@@ -84,15 +84,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         DataError: there is none, or it is damaged or of another format.
     """
-    try:
-        record = json.loads((path / RECORD_FILE).read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: is not a prepared folder (no {RECORD_FILE}); `attento prepare` makes one") from None
-    except (OSError, ValueError) as problem:
-        raise DataError(f"{path / RECORD_FILE}: cannot be read ({problem}); prepare the data again") from problem
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise DataError(f"{path}: was prepared by another version of Attento; prepare the data again")
-    return record
+    return read_task_record(path, "translation", FORMAT)
 
 
 def known_fingerprint(path: Path, config: DataConfig, stamps: Stamps | None) -> str | None:

@@ -1,12 +1,11 @@
 """Greedy search: the most probable token, again and again. Knows no model and no text."""
 
-import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from attento.decoding.hypothesis import Hypothesis
-from attento.decoding.penalties import gnmt_length_penalty
-from attento.decoding.step import Step, next_log_probabilities
+from attento.decoding.path import follow
+from attento.decoding.step import Step
 from attento.nn.state import DecoderState
 
 
@@ -33,34 +32,16 @@ def greedy_search(
         max_lengths: the cap of each sentence, in pieces (eos not counted).
         length_penalty: GNMT alpha; it changes the reported `score`, never the choice.
     """
-    count = max_lengths.numel()
-    rows = torch.arange(count, device=max_lengths.device)
-    token = torch.full_like(rows, bos_id)
-    log_probability = torch.zeros(count, device=max_lengths.device)
-    columns: list[Tensor] = []
-    while rows.numel():
-        logits, state = step(token[:, None], state)
-        log_probs = next_log_probabilities(logits)
-        best, token = log_probs.max(dim=-1)
-        at_cap = max_lengths[rows] == len(columns)
-        token = token.masked_fill(at_cap, eos_id)
-        log_probability[rows] += torch.where(at_cap, log_probs[:, eos_id], best)
-        columns.append(torch.full_like(max_lengths, eos_id).index_put((rows,), token.to(max_lengths.dtype)))
-        alive = (token != eos_id).nonzero().squeeze(1)
-        if alive.numel() < rows.numel():
-            rows, token, state = rows[alive], token[alive], state.select(alive)
-    return _records(columns, log_probability, max_lengths, eos_id, length_penalty)
+    return follow(
+        step,
+        state,
+        _most_probable,
+        bos_id=bos_id,
+        eos_id=eos_id,
+        max_lengths=max_lengths,
+        length_penalty=length_penalty,
+    )
 
 
-def _records(
-    columns: list[Tensor], log_probability: Tensor, max_lengths: Tensor, eos_id: int, length_penalty: float
-) -> list[Hypothesis]:
-    if not columns:
-        return []
-    outputs = torch.stack(columns, dim=1).tolist()
-    hypotheses = []
-    for output, total, cap in zip(outputs, log_probability.tolist(), max_lengths.tolist(), strict=True):
-        length = output.index(eos_id)
-        score = total / gnmt_length_penalty(length + 1, length_penalty)
-        hypotheses.append(Hypothesis(tuple(output[:length]), total, score, finished=length < cap))
-    return hypotheses
+def _most_probable(log_probs: Float[Tensor, "N V"], rows: Int[Tensor, " N"], length: int) -> Int[Tensor, " N"]:
+    return log_probs.max(dim=-1).indices

@@ -1,28 +1,27 @@
 """Translation with the very model that was trained, in torch, in float32."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from pydantic import ConfigDict
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
 
-from attento.config import Settings, check_settings, read_yaml
 from attento.data.batching import inference_batches
 from attento.decoding.beam import beam_search
-from attento.decoding.config import SearchConfig
+from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.greedy import greedy_search
 from attento.decoding.hypothesis import Hypothesis
+from attento.decoding.sampling import sample
 from attento.device import choose_device
+from attento.engines.loading import PartOfSettings, evaluating, load_weights, open_run
 from attento.errors import ConfigError, InputError, RunFolderError
 from attento.models.base import EncoderDecoder
-from attento.models.build import build_model
-from attento.models.config import ModelConfig
-from attento.run_folder import RunFolder
+from attento.models.build import build_translation_model
+from attento.models.config import TranslationModelConfig
+from attento.nn.state import DecoderState
 from attento.text.special import BOS_ID, EOS_ID, PAD_ID
 from attento.text.tokenizer import TokenizerPair
 
@@ -38,8 +37,8 @@ class TorchEngine:
     Args:
         model: the model.
         device: where to compute, as torch names it; None for a CUDA device if there is one, else the CPU.
-        max_batch_tokens: rows times longest source of one batch, each sentence counted `beam_size` times. It bounds
-            memory and changes speed, not results.
+        max_batch_tokens: rows times longest source of one batch, each sentence counted `beam_size` times (when
+            sampling, `n_best` times). It bounds memory and changes speed, not results.
 
     Raises:
         ConfigError: the device cannot be used, or `max_batch_tokens` is not positive.
@@ -59,16 +58,15 @@ class TorchEngine:
         """Load the trained model of a run folder.
 
         Raises:
-            RunFolderError: the folder holds no finished model, its weights cannot be read, or they do not fit the model
-                that its settings describe; every tensor that does not fit is listed.
+            RunFolderError: the folder holds no finished translation model, its weights cannot be read, or they do not
+                fit the model that its settings describe; every tensor that does not fit is listed.
             ConfigError: the settings in the folder are wrong, or the device cannot be used.
             DataError: the tokenizer in the folder is missing or damaged.
         """
-        folder = RunFolder(run).require()
-        settings = check_settings(_RunSettings, read_yaml(folder.config), origin=str(folder.config))
+        folder, settings = open_run(run, "translation", _RunSettings)
         tokenizers = TokenizerPair.load(folder.path)
-        model = build_model(settings.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
-        _load_weights(model, folder.weights)
+        model = build_translation_model(settings.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
+        load_weights(model, folder.weights)
         return cls(model, device=device)
 
     @property
@@ -79,9 +77,12 @@ class TorchEngine:
     def translate(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
         """Return for every source, in order, its hypotheses, best first.
 
-        A beam of one is searched greedily. Sources are pieces without bos and eos; an output may be
-        `search.max_extra_length` pieces longer, or as long as the model can write if that is less. An empty source has
-        the empty hypothesis, and the model is not asked.
+        A beam of one is searched greedily. With `search.sampling` all hypotheses are drawn instead, each by itself,
+        from seeds made of the seed, the number of the draw and the source, so that no source's draws depend on the
+        others; two draws may be alike.
+
+        Sources are pieces without bos and eos; an output may be `search.max_extra_length` pieces longer, or as long as
+        the model can write if that is less. An empty source has the empty hypothesis, and the model is not asked.
 
         Raises:
             InputError: a source is longer than the model can read, or has an id that is not in its vocabulary.
@@ -91,8 +92,9 @@ class TorchEngine:
         results = [[_OF_NOTHING]] * len(sources)
         filled = [index for index, source in enumerate(sources) if len(source)]
         lengths = [len(sources[index]) + 1 for index in filled]
-        with torch.inference_mode(), _evaluating(self.model):
-            for batch in inference_batches(lengths, max(1, self.max_batch_tokens // search.beam_size)):
+        with torch.inference_mode(), evaluating(self.model):
+            width = search.n_best if search.sampling else search.beam_size
+            for batch in inference_batches(lengths, max(1, self.max_batch_tokens // width)):
                 indices = [filled[place] for place in batch]
                 found = self._search([sources[index] for index in indices], search)
                 for index, hypotheses in zip(indices, found, strict=True):
@@ -119,7 +121,9 @@ class TorchEngine:
         if self.model.max_target_length is not None:
             # The decoder reads bos before the pieces.
             caps = caps.clamp(max=self.model.max_target_length - 1)
-        if search.beam_size == 1:
+        if search.sampling:
+            found = self._sample(sources, state, caps, search, search.sampling)
+        elif search.beam_size == 1:
             best = greedy_search(
                 self.model.decode,
                 state,
@@ -140,27 +144,38 @@ class TorchEngine:
                 length_penalty=search.length_penalty,
                 n_best=search.n_best,
             )
-        # Where scores are no numbers, a beam search finds nothing and a greedy one finds nonsense.
-        if not all(hypotheses and math.isfinite(hypotheses[0].score) for hypotheses in found):
+        # Where scores are no numbers, a beam search finds nothing and the others find nonsense.
+        if not all(hypotheses and all(math.isfinite(each.score) for each in hypotheses) for hypotheses in found):
             raise RunFolderError("the model's scores are not numbers: its weights are damaged or its training diverged")
         return found
 
+    def _sample(
+        self,
+        sources: Sequence[Sequence[int]],
+        state: DecoderState,
+        caps: Int[Tensor, " B"],
+        search: SearchConfig,
+        sampling: SamplingConfig,
+    ) -> list[list[Hypothesis]]:
+        rows = torch.arange(len(sources), device=self.device).repeat_interleave(search.n_best)
+        drawn = sample(
+            self.model.decode,
+            state.select(rows),
+            bos_id=BOS_ID,
+            eos_id=EOS_ID,
+            max_lengths=caps[rows],
+            seeds=[(sampling.seed, number, *source) for source in sources for number in range(search.n_best)],
+            temperature=sampling.temperature,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p,
+            length_penalty=search.length_penalty,
+        )
+        groups = [drawn[start : start + search.n_best] for start in range(0, len(drawn), search.n_best)]
+        return [sorted(group, key=lambda each: each.score, reverse=True) for group in groups]
 
-class _RunSettings(Settings):
-    # The rest of a run's settings is others' to check.
-    model_config = ConfigDict(extra="ignore")
 
-    model: ModelConfig
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
+class _RunSettings(PartOfSettings):
+    model: TranslationModelConfig = Field(discriminator="architecture")
 
 
 def _pad(sources: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -170,32 +185,3 @@ def _pad(sources: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor
     lengths = torch.tensor([len(source) + 1 for source in sources])
     mask = torch.arange(longest) < lengths[:, None]
     return torch.tensor(ids).to(device), mask.to(device)
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as problem:
-        raise RunFolderError(
-            f"{path}: cannot be read ({problem}); copy it again, or make it anew by running the same `attento train` "
-            "command with another --output"
-        ) from problem
-    problems = _misfits(model.state_dict(), found)
-    if problems:
-        raise RunFolderError(
-            f"{path}: does not hold the model that config.yaml and the tokenizer beside it describe; "
-            "bring the files of one run together:\n  " + "\n  ".join(problems)
-        )
-    model.load_state_dict(found)
-
-
-def _misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    problems = [f"`{name}` is missing" for name in sorted(expected.keys() - found.keys())]
-    problems += [f"`{name}` is unexpected" for name in sorted(found.keys() - expected.keys())]
-    for name in sorted(expected.keys() & found.keys()):
-        needed, given = tuple(expected[name].shape), tuple(found[name].shape)
-        if needed != given:
-            problems.append(f"`{name}` has shape {given}, but must have {needed}")
-        elif not found[name].isfinite().all():
-            problems.append(f"`{name}` holds values that are not finite")
-    return problems

@@ -112,19 +112,8 @@ def corpus_bleu(
             unknown.
         MissingExtraError: the tokenizer needs a package that is not installed.
     """
-    _check_texts(hypotheses, references)
-    tokenizer = tokenize or bleu_tokenizer(target_language)
-    if tokenizer not in BLEU_TOKENIZERS:
-        raise InputError(f"BLEU has no tokenizer `{tokenizer}`{suggest(tokenizer, BLEU_TOKENIZERS)}")
-    try:
-        # Forced, sacreBLEU does not warn of tokenised text: right where the caller has said that it is.
-        metric = BLEU(tokenize=tokenizer, lowercase=lowercase, force=tokenizer == "none")
-    except RuntimeError as problem:
-        if tokenizer not in _TOKENIZER_EXTRAS:
-            raise
-        extra = _TOKENIZER_EXTRAS[tokenizer]
-        raise MissingExtraError(f"sacrebleu[{extra}]", extra) from problem
-    return _score(metric, hypotheses, references)
+    check_texts(hypotheses, references)
+    return corpus_score(bleu_metric(tokenize, target_language, lowercase), hypotheses, references)
 
 
 def corpus_chrf(hypotheses: Sequence[str], references: Sequence[str], *, lowercase: bool = False) -> Score:
@@ -133,8 +122,28 @@ def corpus_chrf(hypotheses: Sequence[str], references: Sequence[str], *, lowerca
     Raises:
         InputError: the two lists differ in length or are empty, or the text is still in subwords.
     """
-    _check_texts(hypotheses, references)
-    return _score(CHRF(lowercase=lowercase), hypotheses, references)
+    check_texts(hypotheses, references)
+    return corpus_score(CHRF(lowercase=lowercase), hypotheses, references)
+
+
+def bleu_metric(tokenize: str | None, target_language: str | None, lowercase: bool) -> BLEU:
+    """Return sacreBLEU's BLEU with the tokenizer that was asked for, or that follows from the target language.
+
+    Raises:
+        InputError: the tokenizer is unknown.
+        MissingExtraError: the tokenizer needs a package that is not installed.
+    """
+    tokenizer = tokenize or bleu_tokenizer(target_language)
+    if tokenizer not in BLEU_TOKENIZERS:
+        raise InputError(f"BLEU has no tokenizer `{tokenizer}`{suggest(tokenizer, BLEU_TOKENIZERS)}")
+    try:
+        # Forced, sacreBLEU does not warn of tokenised text: right where the caller has said that it is.
+        return BLEU(tokenize=tokenizer, lowercase=lowercase, force=tokenizer == "none")
+    except RuntimeError as problem:
+        if tokenizer not in _TOKENIZER_EXTRAS:
+            raise
+        extra = _TOKENIZER_EXTRAS[tokenizer]
+        raise MissingExtraError(f"sacrebleu[{extra}]", extra) from problem
 
 
 def bleu_tokenizer(target_language: str | None) -> str:
@@ -143,12 +152,18 @@ def bleu_tokenizer(target_language: str | None) -> str:
     return _LANGUAGE_TOKENIZERS.get(primary, "13a")
 
 
-def _score(metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+def corpus_score(metric: Metric, hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Score checked texts with one of sacreBLEU's metrics."""
     result = metric.corpus_score(hypotheses, [references])
     return Score(name=result.name, value=float(result.score), signature=metric.get_signature().format())
 
 
-def _check_texts(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def check_texts(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """Refuse what cannot be scored.
+
+    Raises:
+        InputError: the two lists differ in length or are empty, or the text is still in subwords.
+    """
     if len(hypotheses) != len(references):
         raise InputError(
             f"there are {len(hypotheses)} translations but {len(references)} references; "

@@ -1,10 +1,13 @@
-"""What every translation model is to the loop and to the search: encode, start, decode.
+"""What every model is to the loop and to the search: one contract for each of the three tasks.
 
-`start` makes the state in which nothing is decoded yet; `decode` goes on from a state by any number of tokens. A whole
-target from a fresh state is teacher forcing, one token at a time is search: one road for both.
+A model that writes has a state and two verbs: `start` makes the state in which nothing is decoded yet, `decode` goes on
+from a state by any number of tokens. A whole target from a fresh state is teacher forcing, one token at a time is
+search: one road for both. `EncoderDecoder` starts from a source that it has read, `LanguageModel` from nothing. A
+`Classifier` writes nothing: sentences in, a score for each class out.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -12,37 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attento.nn.state import DecoderState, select_rows
-from attento.shapes import Hidden, Logits, SourceIds, SourceMask, TargetIds
+from attento.shapes import Hidden, Logits, SourceIds, SourceMask, TargetIds, TokenIds, TokenMask
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What the encoder made of the source: a vector a token, and which of them are real."""
-
-    hidden: Float[Tensor, "B S D"]
-    mask: SourceMask
-
-    def select(self, indices: Int[Tensor, " N"]) -> "Memory":
-        """Return a memory whose row i is this one's row `indices[i]`."""
-        return select_rows(self, indices)
-
-
-class EncoderDecoder(nn.Module, ABC):
-    """A model that reads a source and writes a target."""
+class Decoder(nn.Module, ABC):
+    """What writes tokens: vectors that predict, and a linear map from them to logits."""
 
     d_model: int
-    source_vocab_size: int
-    target_vocab_size: int
-    max_source_length: int | None
-    max_target_length: int | None
-
-    @abstractmethod
-    def encode(self, source: SourceIds, source_mask: SourceMask) -> Memory:
-        """Read the whole source at once."""
-
-    @abstractmethod
-    def start(self, memory: Memory) -> DecoderState:
-        """Return the state in which nothing is decoded yet; it holds all that decoding needs of the memory."""
 
     @abstractmethod
     def features(self, target: TargetIds, state: DecoderState) -> tuple[Hidden, DecoderState]:
@@ -63,3 +42,84 @@ class EncoderDecoder(nn.Module, ABC):
         """Decode some more tokens; return the logits of the token after each, and the state after them."""
         features, state = self.features(target, state)
         return self.project(features), state
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the encoder made of the source: a vector a token, and which of them are real. A model may add to it."""
+
+    hidden: Float[Tensor, "B S D"]
+    mask: SourceMask
+
+    def select(self, indices: Int[Tensor, " N"]) -> "Memory":
+        """Return a memory whose row i is this one's row `indices[i]`."""
+        return select_rows(self, indices)
+
+
+class EncoderDecoder(Decoder):
+    """A model that reads a source and writes a target."""
+
+    source_vocab_size: int
+    target_vocab_size: int
+    max_source_length: int | None
+    max_target_length: int | None
+
+    @abstractmethod
+    def encode(self, source: SourceIds, source_mask: SourceMask) -> Memory:
+        """Read the whole source at once."""
+
+    @abstractmethod
+    def start(self, memory: Memory) -> DecoderState:
+        """Return the state in which nothing is decoded yet; it holds all that decoding needs of the memory."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """A model that tells how probable each next token of a text is."""
+
+    vocab_size: int
+    max_length: int | None
+    """The most tokens that it can read from a fresh state; None where there is no limit."""
+
+    @abstractmethod
+    def start(self, rows: int) -> DecoderState:
+        """Return the state of so many texts of which nothing is read yet, on the device of the model."""
+
+    @abstractmethod
+    def decode(self, target: TargetIds, state: DecoderState) -> tuple[Logits, DecoderState]:
+        """Read some more tokens; return the logits of the token after each, and the state after them."""
+
+
+class NeuralLanguageModel(Decoder, LanguageModel):
+    """A language model with weights that a gradient changes."""
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """A batch of padded sentences, and which of their tokens are real."""
+
+    ids: TokenIds
+    mask: TokenMask
+
+
+class Classifier(nn.Module, ABC):
+    """A model that gives a sentence, or a pair of sentences, one of some labels."""
+
+    d_model: int
+    vocab_size: int
+    num_classes: int
+    max_length: int | None
+    """The most tokens that a sentence may have; None where there is no limit."""
+    num_sentences: int
+    """How many sentences stand in one example: 1, or 2 for a pair."""
+
+    @abstractmethod
+    def score(self, sentences: Sequence[Sentences]) -> tuple[Float[Tensor, "B C"], Float[Tensor, " B"]]:
+        """Return the logits of the classes, and for each row what training adds to its loss (zeros in most models).
+
+        Args:
+            sentences: `num_sentences` batches of as many rows; row i of each belongs to example i.
+        """
+
+    def forward(self, sentences: Sequence[Sentences]) -> Float[Tensor, "B C"]:
+        """Return the logits of the classes."""
+        return self.score(sentences)[0]

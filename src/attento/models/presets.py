@@ -5,7 +5,7 @@ from typing import Any
 
 from attento.config import suggest
 from attento.errors import ConfigError
-from attento.models.config import TransformerConfig
+from attento.models.translation.config import TransformerConfig
 
 
 @dataclass(frozen=True)

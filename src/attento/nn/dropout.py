@@ -35,7 +35,8 @@ class Dropout(nn.Module):
         """Drop elements when training; do nothing otherwise."""
         if not self.training or not self.dropped:
             return hidden
-        if hidden.device.type != "cpu":
+        # A compiler fuses torch's own, and sees no numbers in bits.
+        if hidden.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(hidden, self.dropped / _STEPS)
         kept = random_mask(hidden.shape, self.dropped).to(_BITS[hidden.element_size()])
         scale = _STEPS / (_STEPS - self.dropped)

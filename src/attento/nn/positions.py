@@ -61,6 +61,21 @@ class LearnedPositions(nn.Module):
         return self.weight[start : start + length]
 
 
+class NoPositions(nn.Module):
+    """No positions at all: every order of the tokens is the same (section 3.5 says what is lost)."""
+
+    zero: Tensor
+    max_length: int | None = None
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.register_buffer("zero", torch.zeros(1, d_model), persistent=False)
+
+    def forward(self, start: int, length: int) -> Float[Tensor, "length D"]:
+        """Return zeros."""
+        return self.zero.expand(length, -1)
+
+
 def add_positions(tokens: Float[Tensor, "B L D"], positions: Float[Tensor, "L D"]) -> Float[Tensor, "B L D"]:
     """Add positions to token vectors, in the finer of their number formats; return the format of the tokens."""
     return (tokens + positions).to(tokens.dtype)

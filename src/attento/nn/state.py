@@ -24,6 +24,20 @@ class DecoderState(Protocol):
 StateT = TypeVar("StateT")
 
 
+def expect_state(state: object, kind: type[StateT]) -> StateT:
+    """Return a state when it is of the kind that a model decodes from.
+
+    Raises:
+        TypeError: it is another model's.
+    """
+    if not isinstance(state, kind):
+        raise TypeError(
+            f"a model that decodes from a {kind.__name__} was given a {type(state).__name__}; "
+            "a state belongs to the model whose `start` made it"
+        )
+    return state
+
+
 def select_rows(value: StateT, indices: Int[Tensor, " N"]) -> StateT:
     """Pick rows (axis 0) of every tensor inside a tensor, tuple or dataclass; everything else is kept as it is."""
     if isinstance(value, Tensor):

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from attento.data.batching import POOL_PAIRS, Batch, PairSource, make_batch
+from attento.data.training_batch import TrainingBatch
 from attento.errors import TrainingError
-from attento.text.special import EOS_ID
 from attento.training.loop import Trainer
 
 MOST_TOKENS = 25_000
@@ -136,24 +134,11 @@ def _resident(name: str) -> int:
     return taken
 
 
-def longest_batch(longest: tuple[int, int], rows: int) -> Batch:
-    """Make a batch of so many of the longest pairs: pieces of the longest source and of the longest target."""
-    source, target = (np.full(length, EOS_ID, dtype=np.int32) for length in longest)
-    return make_batch([(source, target)] * rows)
-
-
-def count_longer(pairs: PairSource, tokens: int) -> int:
-    """Count the pairs that alone have more than so many tokens."""
-    count = 0
-    # Some at a time: a corpus may be larger than the memory.
-    for start in range(0, len(pairs), POOL_PAIRS):
-        source, target = pairs.lengths(start, min(start + POOL_PAIRS, len(pairs)))
-        count += int((source + target + 2 > tokens).sum())
-    return count
-
-
 def largest_step(
-    make_trainer: Callable[[], Trainer], device: torch.device, longest: tuple[int, int], free: int | None
+    make_trainer: Callable[[], Trainer],
+    device: torch.device,
+    longest_batch: Callable[[int], TrainingBatch],
+    free: int | None,
 ) -> int:
     """Return how many tokens a step of the longest pairs can have, by measuring some small ones.
 
@@ -164,7 +149,7 @@ def largest_step(
     Args:
         make_trainer: makes a trainer whose `accumulation` is 1.
         device: what it trains on.
-        longest: pieces of the longest source and of the longest target.
+        longest_batch: makes a batch of so many of the longest examples.
         free: what `free_memory` says.
 
     Raises:
@@ -174,13 +159,13 @@ def largest_step(
     if free is None:
         raise TrainingError(_CANNOT_MEASURE)
     trainer, limit = make_trainer(), round(SHARE * free)
-    pair = sum(longest) + 2
+    pair = _tokens(longest_batch(1))
     # Of the logits a chunk alone is in memory: up to there, each token takes more than beyond.
     some = 3 * trainer.config.loss_chunk_tokens // pair + 2
     points: list[tuple[int, int]] = []
     most, rows = free, 1
     while True:
-        batch = longest_batch(longest, rows).to(device)
+        batch = longest_batch(rows).to(device)
         peak = memory.peak_of(partial(trainer.step, batch, _say_nothing))
         if trainer.state.parts > 1:
             # It ran out of memory, and went on with a part.
@@ -201,6 +186,10 @@ def largest_step(
             "the model smaller"
         )
     return _round_down(min(fitting, MOST_TOKENS))
+
+
+def _tokens(batch: TrainingBatch) -> int:
+    return batch.num_source_tokens + batch.num_target_tokens
 
 
 def _fitting(points: Sequence[tuple[int, int]], limit: int) -> int:

@@ -1,30 +1,27 @@
 """From a recipe and its prepared text to a trainer at its first step. Reads a run folder, writes nothing."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from attento.config import check_settings, read_yaml
-from attento.data.batching import TokenBatches
-from attento.data.prepared import PreparedCorpus
 from attento.device import has_fast_bf16
 from attento.errors import ConfigError, TrainingError
-from attento.models.base import EncoderDecoder
-from attento.models.build import build_model
 from attento.run_folder import RunFolder
-from attento.training.budget import MOST_TOKENS, count_longer, free_memory, largest_step
+from attento.training.budget import MOST_TOKENS, free_memory, largest_step
 from attento.training.config import RecipeConfig, with_training
 from attento.training.loop import Trainer
 from attento.training.parallel.alone import Alone
 from attento.training.process import is_out_of_memory
-from attento.training.validation import ValidationText, Validator
+from attento.training.tasks.base import Corpus, Task
+from attento.training.tasks.choose import task_of
 
 TrainerT = TypeVar("TrainerT", bound=Trainer)
 
 
 def build_trainer(
-    config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder, world: Alone, kind: type[TrainerT]
+    config: RecipeConfig, corpus: Corpus, folder: RunFolder, world: Alone, kind: type[TrainerT]
 ) -> TrainerT:
     """Make a trainer of some kind; `tokens_per_step` is a number by now.
 
@@ -33,18 +30,11 @@ def build_trainer(
         InputError: BLEU cannot be computed in the way asked for, or not against these references.
         TrainingError: the model does not fit in memory.
     """
-    tokenizers = corpus.tokenizers
-    model = build_model(config.model, tokenizers.source.vocab_size, tokenizers.target.vocab_size)
-    _check_lengths(model, corpus)
-    weights = [each.weight for each in config.data.train]
-    tokens = config.training.tokens_per_step
-    assert tokens != "auto"
-    batches = TokenBatches(corpus.train, tokens, config.training.seed, weights)
-    pairs = corpus.validation.take(range(len(corpus.validation)))
-    text = ValidationText(*corpus.validation_texts(), pairs)
-    validator = Validator(config.training.validation, text, tokenizers, config.data.target_language)
+    task = task_of(config)(config, corpus)
+    objective = task.objective(task.build_model())
+    validator = task.validator()
     try:
-        return kind(config.training, model, batches, validator, folder, corpus.fingerprint, world)
+        return kind(config.training, objective, task.batches(), validator, folder, corpus.fingerprint, world)
     except (MemoryError, RuntimeError) as problem:
         if not is_out_of_memory(problem):
             raise
@@ -54,7 +44,7 @@ def build_trainer(
 
 
 def settle_step(
-    config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder, say: Callable[[str], None], world: Alone
+    config: RecipeConfig, corpus: Corpus, folder: RunFolder, say: Callable[[str], None], world: Alone
 ) -> RecipeConfig:
     """Put a number in the place of `tokens_per_step: auto`: that of the run to go on with, or the largest that fits.
 
@@ -75,7 +65,8 @@ def settle_step(
         return build_trainer(trial, corpus, folder, Alone(trial.training), Trainer)
 
     free = free_memory(world.device)
-    most = largest_step(make_trainer, world.device, corpus.longest_train, free)
+    longest_batch = task_of(trial)(trial, corpus).longest_batch
+    most = largest_step(make_trainer, world.device, longest_batch, free)
     tokens = min(most * config.training.accumulation, MOST_TOKENS)
     say(f"tokens_per_step: {tokens:,}, which fits in the {(free or 0) / 2**30:.1f} GiB that are free on {world.device}")
     return with_training(config, tokens_per_step=tokens)
@@ -98,34 +89,8 @@ def has_checkpoints(folder: RunFolder) -> bool:
     return any(folder.checkpoints.glob("step-*"))
 
 
-def warnings(trainer: Trainer, corpus: PreparedCorpus) -> Iterator[str]:
+def warnings(trainer: Trainer, task: Task[Any]) -> Iterator[str]:
     """Yield what works but is hardly meant."""
-    tokens = trainer.config.tokens_per_step
-    assert tokens != "auto"
-    # The longest source and the longest target may stand in different pairs.
-    if sum(corpus.longest_train) + 2 > tokens and (longer := count_longer(corpus.train, tokens)):
-        yield (
-            f"{longer:,} of {len(corpus.train):,} training pairs have more tokens than `training.tokens_per_step` "
-            f"({tokens:,}); each of them is a step of its own"
-        )
+    yield from task.warnings()
     if trainer.weights.dtype == torch.bfloat16 and not has_fast_bf16(trainer.device):
         yield "this processor computes faster in fp32 than in bf16; `training.precision: auto` takes the faster one"
-
-
-def _check_lengths(model: EncoderDecoder, corpus: PreparedCorpus) -> None:
-    sides = (("source", model.max_source_length), ("target", model.max_target_length))
-    for side, (name, limit) in enumerate(sides):
-        if limit is None:
-            continue
-        train, validation = corpus.longest_train[side], corpus.longest_validation[side]
-        _check_length(train, limit, f"a training {name}", "lower `data.cleaning.max_tokens`")
-        _check_length(validation, limit, f"a validation {name}", "leave it out of the validation set")
-
-
-def _check_length(pieces: int, limit: int, what: str, mend: str) -> None:
-    # The model reads eos or bos besides.
-    if pieces + 1 > limit:
-        raise ConfigError(
-            f"{what} has {pieces + 1} tokens, but the model reads at most {limit}; "
-            f"raise `model.max_positions` or {mend}"
-        )

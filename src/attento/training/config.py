@@ -1,15 +1,18 @@
 """The settings of a training run, and the whole recipe: data, model, search, training."""
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from attento.config import Settings
 from attento.data.config import DataConfig
+from attento.data.labels.config import LabelDataConfig
+from attento.data.stream.config import TextDataConfig
 from attento.decoding.config import SearchConfig
-from attento.models.config import ModelConfig
+from attento.models.config import ClassifierModelConfig, LanguageModelConfig, ModelConfig, TranslationModelConfig
 from attento.models.presets import find_preset
+from attento.models.translation.config import TransformerConfig, TranslationConfig
 
 
 class OptimizerConfig(Settings):
@@ -40,7 +43,11 @@ class ScheduleConfig(Settings):
 class ValidationConfig(Settings):
     """How the run judges itself on the validation set."""
 
-    metric: Literal["bleu", "loss"] = Field("bleu", description="what the best checkpoint and early stop go by")
+    metric: Literal["bleu", "loss", "accuracy"] = Field(
+        "bleu",
+        description="what the best checkpoint and early stop go by; loss for language models, and by default "
+        "accuracy for classifiers",
+    )
     tokenize: str | None = Field(None, description="sacreBLEU tokenizer; chosen from the target language if null")
     lowercase: bool = False
     patience: PositiveInt | None = Field(10, description="stop after so many validations without a better one")
@@ -51,6 +58,9 @@ class TrainingConfig(Settings):
     """The loop's settings."""
 
     max_steps: PositiveInt = 100_000
+    max_minutes: PositiveFloat | None = Field(
+        None, description="stop after so many minutes of steps, if that is sooner"
+    )
     tokens_per_step: PositiveInt | Literal["auto"] = Field(
         25_000, description="source plus target tokens an update, without padding; auto: what fits in memory, to 25,000"
     )
@@ -62,6 +72,10 @@ class TrainingConfig(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="bf16 where the device is faster with it")
     activation_checkpointing: bool = Field(
         False, description="keep a layer's input alone for the backward pass: less memory, a third more to compute"
+    )
+    compile: bool = Field(
+        False,
+        description="compile the model: minutes before the first step, faster ones on a GPU; kept for later runs",
     )
     parallel: Literal["auto", "ddp", "fsdp"] = Field(
         "auto", description="how processes that torchrun started share the work; auto: ddp where there are several"
@@ -79,12 +93,30 @@ class TrainingConfig(Settings):
     report_every: PositiveInt = 50
     max_bad_steps: PositiveInt = Field(20, description="steps in a row without a finite gradient before the run stops")
 
+    @model_validator(mode="after")
+    def _shards_are_not_compiled(self) -> "TrainingConfig":
+        if self.compile and self.parallel == "fsdp":
+            raise ValueError("`compile` is for one process or `parallel: ddp`; with `parallel: fsdp` set it to false")
+        return self
+
+
+_MODELS_OF: dict[str, Any] = {
+    "translation": TranslationModelConfig,
+    "language_modeling": LanguageModelConfig,
+    "classification": ClassifierModelConfig,
+}
+_METRICS_OF = {
+    "translation": ("bleu", "loss"),
+    "language_modeling": ("loss",),
+    "classification": ("accuracy", "loss"),
+}
+
 
 class RecipeConfig(Settings):
     """A whole run: what `config.yaml` holds."""
 
-    data: DataConfig
-    model: ModelConfig = ModelConfig()
+    data: DataConfig | TextDataConfig | LabelDataConfig = Field(discriminator="task")
+    model: ModelConfig = Field(TransformerConfig(), discriminator="architecture")
     search: SearchConfig = SearchConfig()
     training: TrainingConfig = TrainingConfig()
 
@@ -95,21 +127,60 @@ class RecipeConfig(Settings):
             return tree
         tree = dict(tree)
         preset = find_preset(str(tree.pop("preset")))
-        defaults = {"model": preset.model.model_dump(), "training": {"label_smoothing": preset.label_smoothing}}
-        for name, default in defaults.items():
-            given = tree.setdefault(name, {})
-            if isinstance(given, dict):
-                tree[name] = default | given
-        return tree
+        return _with_defaults(
+            tree, {"model": preset.model.model_dump(), "training": {"label_smoothing": preset.label_smoothing}}
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_for_the_task(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        data = tree.get("data")
+        task = data.get("task", "translation") if isinstance(data, dict) else "translation"
+        tree = _with_defaults(tree, {"data": {"task": task}, "model": {"architecture": "transformer"}})
+        if task == "translation" or task not in _METRICS_OF:
+            return tree
+        # Smoothing is the paper's, for translation; elsewhere it would only be in the way of probabilities.
+        return _with_defaults(
+            tree, {"training": {"label_smoothing": 0.0, "validation": {"metric": _METRICS_OF[task][0]}}}
+        )
+
+    @model_validator(mode="after")
+    def _model_can_do_the_task(self) -> "RecipeConfig":
+        task, kinds = self.data.task, get_args(_MODELS_OF[self.data.task])
+        if not isinstance(self.model, kinds):
+            able = ", ".join(get_args(kind.model_fields["architecture"].annotation)[0] for kind in kinds)
+            raise ValueError(
+                f"`model.architecture: {self.model.architecture}` cannot do `data.task: {task}`; architectures that "
+                f"can: {able}"
+            )
+        metric = self.training.validation.metric
+        if metric not in _METRICS_OF[task]:
+            able = " or ".join(_METRICS_OF[task])
+            raise ValueError(f"`training.validation.metric: {metric}` is not for `data.task: {task}`; set it to {able}")
+        return self
 
     @model_validator(mode="after")
     def _one_matrix_needs_one_vocabulary(self) -> "RecipeConfig":
+        if not (isinstance(self.data, DataConfig) and isinstance(self.model, TranslationConfig)):
+            return self
         if self.model.tied_embeddings == "all" and not self.data.tokenizer.joint:
             raise ValueError(
                 "`model.tied_embeddings: all` is one matrix for both languages and needs `data.tokenizer.joint: true`; "
                 "for two vocabularies set it to `target` or `none`"
             )
         return self
+
+
+def _with_defaults(tree: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tree in which what is not set stands as in `defaults`; what is no tree of settings stays as it is."""
+    filled = dict(tree)
+    for name, default in defaults.items():
+        given = filled.setdefault(name, {} if isinstance(default, dict) else default)
+        if isinstance(default, dict) and isinstance(given, dict):
+            filled[name] = _with_defaults(given, default)
+    return filled
 
 
 def with_training(config: RecipeConfig, **settings: Any) -> RecipeConfig:

@@ -1,4 +1,4 @@
-"""The one training loop. It drives anything that encodes, starts and decodes, and does not know which one it drives."""
+"""The one training loop. It drives anything that has an objective, and does not know which one it drives."""
 
 import math
 import time
@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from attento.data.batching import Batch, Position, TokenBatches
 from attento.data.prefetch import prefetched
+from attento.data.training_batch import BatchStream, Position, TrainingBatch
 from attento.device import choose_precision
 from attento.errors import RunFolderError, TrainingError
-from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
 from attento.training.config import TrainingConfig
 from attento.training.parallel.alone import Alone
@@ -23,6 +22,7 @@ from attento.training.records.averaging import save_weights
 from attento.training.records.checkpoint import CheckpointStore, Snapshot, capture_random_state, restore_random_state
 from attento.training.records.metrics import MetricsLog
 from attento.training.records.progress import TrainingProgress
+from attento.training.update.compilation import compiled
 from attento.training.update.objective import Objective, recompute_activations
 from attento.training.update.optimizer import build_optimizer, load_optimizer_tensors, optimizer_tensors
 from attento.training.update.schedules import learning_rate
@@ -42,7 +42,7 @@ class Meter:
     seconds: float = 0.0
     """Spent on steps, skipped ones too."""
 
-    def add(self, loss: float, batch: Batch, gradient_norm: float) -> None:
+    def add(self, loss: float, batch: TrainingBatch, gradient_norm: float) -> None:
         """Count a step."""
         self.loss += loss
         self.source_tokens += batch.num_source_tokens
@@ -77,6 +77,8 @@ class RunState:
     bad_steps_in_a_row: int = 0
     source_tokens: int = 0
     target_tokens: int = 0
+    seconds: float = 0.0
+    """Spent on steps."""
     meter: Meter = field(default_factory=Meter)
 
     @classmethod
@@ -92,8 +94,8 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
-        model: EncoderDecoder,
-        batches: TokenBatches,
+        objective: Objective[Any, Any],
+        batches: BatchStream,
         validator: Validator,
         folder: RunFolder,
         text: str,
@@ -102,11 +104,14 @@ class Trainer:
         self.config = config
         self.world = world or Alone(config)
         self.device = self.world.device
-        self.model = model.to(self.device).train()
-        self.objective = Objective(model, config.label_smoothing, config.loss_chunk_tokens)
+        self.objective = objective.to(self.device).train()
+        self.model: nn.Module = objective.model
         self.weights = self.world.spread(self.objective, choose_precision(config.precision, self.device))
         if config.activation_checkpointing:
-            recompute_activations(model)
+            recompute_activations(self.model)
+        if config.compile:
+            self.objective.features = compiled(self.objective.features)  # type: ignore[method-assign]
+        self.d_model: int = objective.model.d_model
         self.batches = batches
         self.validator = validator
         self.folder = folder
@@ -159,7 +164,9 @@ class Trainer:
                 position, batch = next(batches)
                 self.step(batch, progress.say)
                 state.step, state.position = state.step + 1, position
-                state.meter.seconds += time.perf_counter() - started
+                seconds = time.perf_counter() - started
+                state.meter.seconds += seconds
+                state.seconds += seconds
                 if self._due(config.report_every):
                     self._report(progress, metrics)
                 if self._due(config.validate_every):
@@ -173,8 +180,13 @@ class Trainer:
         return not self.world.any(stop.requested)
 
     def at_end(self) -> bool:
-        """Tell whether the run has come to its last step or to an early stop."""
-        return self.state.step >= self.config.max_steps or self.out_of_patience()
+        """Tell whether the run has come to its last step, to the end of its time or to an early stop."""
+        return self.state.step >= self.config.max_steps or self.out_of_time() or self.out_of_patience()
+
+    def out_of_time(self) -> bool:
+        """Tell whether steps have taken as long as they may, in any process."""
+        minutes = self.config.max_minutes
+        return minutes is not None and self.world.any(self.state.seconds >= 60 * minutes)
 
     def out_of_patience(self) -> bool:
         """Tell whether too many validations in a row were no better than the best."""
@@ -191,7 +203,7 @@ class Trainer:
         if self.world.first:
             self.store.save(snapshot)
 
-    def step(self, batch: Batch, say: Callable[[str], None]) -> None:
+    def step(self, batch: TrainingBatch, say: Callable[[str], None]) -> None:
         """Do one update by a batch; a gradient that is not finite changes nothing and is counted.
 
         Raises:
@@ -199,7 +211,7 @@ class Trainer:
                 not fit in memory.
         """
         state = self.state
-        rate = learning_rate(self.config.schedule, state.step + 1, self.config.max_steps, self.model.d_model)
+        rate = learning_rate(self.config.schedule, state.step + 1, self.config.max_steps, self.d_model)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.world.begin("computing the gradient", state.step + 1)
@@ -214,7 +226,7 @@ class Trainer:
         state.source_tokens += batch.num_source_tokens
         state.target_tokens += batch.num_target_tokens
 
-    def rehearse(self, batch: Batch) -> None:
+    def rehearse(self, batch: TrainingBatch) -> None:
         """Compute a batch's gradient and forget it: what does not fit shows now, and not in the middle of the run.
 
         Raises:
@@ -233,7 +245,7 @@ class Trainer:
         with self.weights.in_full():
             return self.world.from_first(lambda: self.validator.validate(self.model, self.device))
 
-    def _gradients(self, batch: Batch, say: Callable[[str], None]) -> float:
+    def _gradients(self, batch: TrainingBatch, say: Callable[[str], None]) -> float:
         """Put the gradient of the batch's mean loss into the parameters; return the sum of its tokens' losses."""
         random_state = capture_random_state()
         while True:
@@ -256,7 +268,7 @@ class Trainer:
             # The step shall come out as if it had been computed in so many parts at once.
             restore_random_state(random_state)
 
-    def _part(self, batch: Batch | None, tokens: int) -> float:
+    def _part(self, batch: TrainingBatch | None, tokens: int) -> float:
         loss = self.world.loss(batch and batch.to(self.device))
         self.world.backward(loss / tokens)
         self.weights.take_gradients()
@@ -322,7 +334,7 @@ class Trainer:
     def _validate(self, progress: TrainingProgress, metrics: MetricsLog) -> None:
         state = self.state
         result = self.judge()
-        metrics.write(state.step, {"validation/loss": result.loss, "validation/bleu": result.bleu})
+        metrics.write(state.step, result.record("validation/"))
         score = result.score()
         if math.isfinite(score) and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_step, state.worse_validations = score, state.step, 0
@@ -335,4 +347,4 @@ class Trainer:
             progress.say(f"step {state.step}: validation {result} (best is step {state.best_step})")
 
     def _due(self, every: int) -> bool:
-        return self.state.step % every == 0 or self.state.step == self.config.max_steps
+        return self.state.step % every == 0 or self.state.step == self.config.max_steps or self.out_of_time()

@@ -11,16 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from attento.cores import available_cores
-from attento.data.batching import Batch
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus, known_fingerprint
-from attento.data.stamps import stamp_files
+from attento.data.training_batch import TrainingBatch
 from attento.errors import ConfigError
+from attento.models.language.config import NGramConfig
 from attento.run_folder import RunFolder
 from attento.training.budget import peak_memory
 from attento.training.build import build_trainer, settle_step
@@ -28,6 +27,8 @@ from attento.training.loop import Trainer
 from attento.training.parallel.alone import join
 from attento.training.process import keep_freed_memory, use_available_cores
 from attento.training.run import Recipe, Say
+from attento.training.tasks.base import Corpus
+from attento.training.tasks.choose import task_of
 from attento.training.update.objective import Objective
 
 PHASES = ("data", "forward", "loss", "backward", "optimizer")
@@ -97,7 +98,7 @@ class TimedTrainer(Trainer):
 
     watch: Stopwatch
 
-    def _part(self, batch: Batch | None, tokens: int) -> float:
+    def _part(self, batch: TrainingBatch | None, tokens: int) -> float:
         assert batch is not None  # one process has a share of every batch
         with self.watch("data"):
             batch = batch.to(self.device)
@@ -130,6 +131,8 @@ def profile(recipe: Recipe, output: Path, steps: int, say: Say = print) -> Profi
     keep_freed_memory()
     use_available_cores()
     with join(config) as world, _text(recipe, folder, say) as corpus:
+        if isinstance(config.model, NGramConfig):
+            raise ConfigError("`--profile` is for models that are trained by steps; n-grams are counted")
         if world.size > 1:
             raise ConfigError("`--profile` is for one process; call it without torchrun")
         config = settle_step(config, corpus, folder, say, world)
@@ -138,17 +141,21 @@ def profile(recipe: Recipe, output: Path, steps: int, say: Say = print) -> Profi
 
 
 @contextmanager
-def _text(recipe: Recipe, folder: RunFolder, say: Say) -> Iterator[PreparedCorpus]:
+def _text(recipe: Recipe, folder: RunFolder, say: Say) -> Iterator[Corpus]:
     """Open the text where it is prepared already; otherwise prepare it in a folder that is gone afterwards."""
-    data, root = recipe.config.data, recipe.data_root
+    task = task_of(recipe.config)
     if recipe.prepared is not None:
-        yield PreparedCorpus.open(recipe.prepared)
-    elif known_fingerprint(folder.prepared, data, stamp_files(data, root)):
-        yield PreparedCorpus.open(folder.prepared)
+        yield task.open(recipe.prepared)
+    elif task.is_prepared(recipe.config, recipe.data_root, folder.prepared):
+        yield task.open(folder.prepared)
     else:
         say("preparing the text in a temporary folder; with --prepared it is there already")
         with tempfile.TemporaryDirectory() as temporary:
-            yield prepare(data, root, Path(temporary) / "prepared", workers=available_cores())
+            place = Path(temporary) / "prepared"
+            yield task.prepare(recipe.config, recipe.data_root, place, workers=available_cores(), tell=_silent)
+
+
+def _silent(stage: str, done: int, total: int | None) -> None: ...
 
 
 def measure(trainer: TimedTrainer, steps: int, say: Callable[[str], None]) -> Profile:
@@ -161,7 +168,7 @@ def measure(trainer: TimedTrainer, steps: int, say: Callable[[str], None]) -> Pr
     trainer.watch = watch = Stopwatch(device)
     rates = matmul_rates(device, dtype)
     stream = trainer.batches.from_position()
-    batches: list[Batch] = []
+    batches: list[TrainingBatch] = []
     started = 0.0
     for number in range(WARM_UP + steps):
         if number == WARM_UP:
@@ -177,7 +184,7 @@ def measure(trainer: TimedTrainer, steps: int, say: Callable[[str], None]) -> Pr
     tokens_per_step = trainer.config.tokens_per_step
     assert tokens_per_step != "auto"
     tokens = sum(batch.num_source_tokens + batch.num_target_tokens for batch in batches)
-    places = sum(batch.source.numel() + batch.target_input.numel() for batch in batches)
+    places = sum(batch.num_places for batch in batches)
     return Profile(
         device=device,
         dtype=dtype,
@@ -196,14 +203,15 @@ def measure(trainer: TimedTrainer, steps: int, say: Callable[[str], None]) -> Pr
 
 
 @torch.no_grad()
-def operations(objective: Objective, batch: Batch) -> int:
+def operations(objective: Objective[Any, Any], batch: TrainingBatch) -> int:
     """Count the floating-point operations of the matrix products of a step, two for each multiply-add.
 
     The backward pass takes twice the forward pass, a product for the gradient of either factor. What activation
     checkpointing computes again is not counted: it brings training no further.
     """
     with FlopCounterMode(display=False) as forward:
-        features = objective.features(batch)
+        # Not by the instance's own, which may be compiled: what is fused cannot be counted.
+        features = type(objective).features(objective, batch)
     # It makes the gradients along with the loss.
     with FlopCounterMode(display=False) as loss:
         objective.loss(features, batch)

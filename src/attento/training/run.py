@@ -7,19 +7,17 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
 
 from attento.config import apply_overrides, check_settings, dump_settings, read_yaml
 from attento.cores import available_cores
-from attento.data.prepare import fingerprint, prepare
-from attento.data.prepared import RECORD_FILE, PreparedCorpus, read_record
 from attento.device import choose_precision
-from attento.errors import ConfigError, RunFolderError
+from attento.errors import ConfigError, DataError, RunFolderError
+from attento.models.language.config import NGramConfig
 from attento.run_folder import RunFolder
-from attento.training.budget import longest_batch
 from attento.training.build import build_trainer, has_checkpoints, settle_step, warnings, with_earlier_step
 from attento.training.config import RecipeConfig, flatten
 from attento.training.loop import Trainer
@@ -30,6 +28,9 @@ from attento.training.records.card import model_card
 from attento.training.records.checkpoint import replace_file, sync_file
 from attento.training.records.metrics import MetricsLog
 from attento.training.records.progress import TrainingProgress
+from attento.training.tasks.base import Corpus, Task
+from attento.training.tasks.choose import task_named, task_of
+from attento.training.tasks.language import LanguageTask
 from attento.training.update.precision import fill
 from attento.training.validation import ValidationResult
 
@@ -57,7 +58,9 @@ def load_recipe(path: Path, data_root: Path, overrides: Sequence[str] = (), prep
         ignored = [each for each in overrides if each.strip().startswith("data.")]
         if ignored:
             raise ConfigError(f"--set {ignored[0]}: {prepared} is prepared already, with settings of its own")
-        tree["data"] = PreparedCorpus.open(prepared).config.model_dump(mode="json")
+        data = tree.get("data")
+        name = data.get("task", "translation") if isinstance(data, dict) else "translation"
+        tree["data"] = task_named(str(name)).open(prepared).config.model_dump(mode="json")
     return Recipe(check_settings(RecipeConfig, tree, origin=str(path)), data_root, prepared)
 
 
@@ -70,7 +73,7 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
     Raises:
         ConfigError: settings are wrong, or the folder holds a run of other data or another model.
         DataError: the text cannot be prepared.
-        InputError: BLEU cannot be computed in the way asked for, or not against these references.
+        InputError: the model cannot be judged in the way asked for, or not by this text.
         RunFolderError: the folder cannot be written, another process trains in it, its checkpoints cannot be used, or
             it was trained on other text.
         TrainingError: the run cannot go on.
@@ -88,17 +91,20 @@ def train(recipe: Recipe, output: Path, say: Say = print) -> bool:
             return _train_on(corpus, config, folder, say, world)
 
 
-def _train_on(corpus: PreparedCorpus, config: RecipeConfig, folder: RunFolder, say: Say, world: Alone) -> bool:
+def _train_on(corpus: Corpus, config: RecipeConfig, folder: RunFolder, say: Say, world: Alone) -> bool:
     world.begin("building the model", 0)
+    if isinstance(config.model, NGramConfig):
+        return _count(LanguageTask(config, cast(Any, corpus)), folder, say, world)
     config = settle_step(config, corpus, folder, say, world)
     torch.manual_seed(config.training.seed)
+    task = task_of(config)(config, corpus)
     trainer = build_trainer(config, corpus, folder, world, Trainer)
     if world.size > 1:
         world.draw_anew(0)
     trainer.resume(say)
     # Last: what stands in the folder must not change before all is known to fit.
     if world.first:
-        _write_head(config, corpus, folder)
+        _write_head(task, folder)
     if world.from_first(lambda: trainer.at_end() and _has_final_record(folder, trainer.state.step)):
         say(f"{folder.path}: is finished (step {trainer.state.step}); raise `training.max_steps` to train it further")
         return True
@@ -107,18 +113,41 @@ def _train_on(corpus: PreparedCorpus, config: RecipeConfig, folder: RunFolder, s
         _metrics(folder, resume_step, world) as metrics,
         TrainingProgress(config.training.max_steps, trainer.state.step, console=_console(world)) as progress,
     ):
-        progress.say(_headline(trainer, corpus))
-        for warning in warnings(trainer, corpus):
+        progress.say(_headline(trainer, task))
+        for warning in warnings(trainer, task):
             progress.say(f"warning: {warning}")
-        trainer.rehearse(longest_batch(corpus.longest_train, 1))
+        trainer.rehearse(task.longest_batch(1))
         if not trainer.run(progress, metrics):
             progress.say(f"stopped at step {trainer.state.step}, saved; the same command goes on from there")
             return False
         result = _finish(trainer, progress.say)
         if world.first:
-            _write_text(folder.card, model_card(config, trainer.model, trainer.state, result))
+            _write_text(folder.card, model_card(task.card, config, _seen(trainer), result))
         # Last of all: by this record a finished run is known.
-        metrics.write(trainer.state.step, {"final/loss": result.loss, "final/bleu": result.bleu})
+        metrics.write(trainer.state.step, result.record("final/"))
+    return True
+
+
+def _count(task: LanguageTask, folder: RunFolder, say: Say, world: Alone) -> bool:
+    """Count n-grams: no step, no checkpoint, one pass; a folder that is finished is left as it is.
+
+    Raises:
+        ConfigError: there are several processes.
+    """
+    if world.size > 1:
+        raise ConfigError("`model.architecture: ngram` counts in one process; call it without torchrun")
+    if _has_final_record(folder, step=1):
+        say(f"{folder.path}: is finished; nothing is left to count")
+        return True
+    _write_head(task, folder)
+    model = task.count()
+    save_weights(dict(model.state_dict()), folder.weights)
+    result = task.validator().validate(model, world.device)
+    seen = f"{model.num_ngrams:,} n-grams counted in {task.size}"
+    _write_text(folder.card, model_card(task.card, task.config, seen, result))
+    say(f"{seen}: validation {result}")
+    with _metrics(folder, None, world) as metrics:
+        metrics.write(1, result.record("final/"))
     return True
 
 
@@ -184,7 +213,7 @@ def _console(world: Alone) -> Console:
     return Console(stderr=True, quiet=not world.first)
 
 
-def _corpus_of(recipe: Recipe, folder: RunFolder, say: Say, world: Alone) -> PreparedCorpus:
+def _corpus_of(recipe: Recipe, folder: RunFolder, say: Say, world: Alone) -> Corpus:
     """Prepare or find the text in the first process, then open it in all."""
     if world.first:
         _check_same_run(with_earlier_step(recipe.config, folder), folder)
@@ -195,41 +224,52 @@ def _corpus_of(recipe: Recipe, folder: RunFolder, say: Say, world: Alone) -> Pre
             f"{place}: is not there on {socket.gethostname()}; all hosts must see the run folder, and what is given by "
             "--prepared, under the same path"
         )
-    return PreparedCorpus.open(place)
+    return _open(recipe, place)
 
 
-def _corpus(recipe: Recipe, folder: RunFolder, say: Say) -> PreparedCorpus:
+def _open(recipe: Recipe, place: Path) -> Corpus:
+    corpus: Corpus = task_of(recipe.config).open(place)
+    return corpus
+
+
+def _corpus(recipe: Recipe, folder: RunFolder, say: Say) -> Corpus:
     if recipe.prepared is not None:
-        return PreparedCorpus.open(recipe.prepared)
-    data, stages = recipe.config.data, set()
+        return _open(recipe, recipe.prepared)
+    task, stages = task_of(recipe.config), set()
 
     def tell(stage: str, done: int, total: int | None) -> None:
         if stage not in stages:
             stages.add(stage)
             say(f"{stage} ...")
 
-    if has_checkpoints(folder) and (folder.prepared / RECORD_FILE).is_file():
+    if has_checkpoints(folder) and (there := _prepared_already(recipe, folder)) is not None:
         # Other text must not take the place of the text that the checkpoints go on with.
-        if (
-            fingerprint(data, recipe.data_root, tell, known=folder.prepared)
-            != read_record(folder.prepared)["fingerprint"]
-        ):
+        if task.fingerprint(recipe.config, recipe.data_root, folder.prepared, tell) != there.fingerprint:
             raise RunFolderError(
                 f"{folder.path}: was trained on other text than there is now in {recipe.data_root}; restore the text, "
                 "or choose another --output"
             )
-        return PreparedCorpus.open(folder.prepared)
+        return there
     say(f"preparing the text in {folder.prepared}")
-    corpus = prepare(data, recipe.data_root, folder.prepared, workers=available_cores(), progress=tell)
+    corpus: Corpus = task.prepare(
+        recipe.config, recipe.data_root, folder.prepared, workers=available_cores(), tell=tell
+    )
     for warning in corpus.warnings:
         say(f"warning: {warning}")
     return corpus
 
 
-def _write_head(config: RecipeConfig, corpus: PreparedCorpus, folder: RunFolder) -> None:
-    _write_text(folder.config, dump_settings(config))
+def _prepared_already(recipe: Recipe, folder: RunFolder) -> Corpus | None:
     try:
-        corpus.tokenizers.save(folder.path)
+        return _open(recipe, folder.prepared)
+    except DataError:
+        return None
+
+
+def _write_head(task: Task[Any], folder: RunFolder) -> None:
+    _write_text(folder.config, dump_settings(task.config))
+    try:
+        task.save_text_side(folder)
     except OSError as problem:
         raise RunFolderError(f"{folder.path}: cannot be written: {problem}") from problem
 
@@ -255,13 +295,24 @@ def _has_final_record(folder: RunFolder, step: int) -> bool:
     return record.get("step") == step and "final/loss" in record and folder.weights.is_file()
 
 
-def _headline(trainer: Trainer, corpus: PreparedCorpus) -> str:
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+def _headline(trainer: Trainer, task: Task[Any]) -> str:
     number_format = str(trainer.weights.dtype).removeprefix("torch.")
     return (
-        f"{parameters:,} parameters, {len(corpus.train):,} training pairs, {len(corpus.validation):,} for validation, "
-        f"on {trainer.device} in {number_format}, {torch.get_num_threads()} threads"
+        f"{_parameters(trainer):,} parameters, {task.size}, on {trainer.device} in {number_format}, "
+        f"{torch.get_num_threads()} threads"
     )
+
+
+def _seen(trainer: Trainer) -> str:
+    state = trainer.state
+    read = f"{state.source_tokens:,} source and " if state.source_tokens else ""
+    return (
+        f"{_parameters(trainer):,} parameters, {state.step:,} updates, {read}{state.target_tokens:,} target tokens seen"
+    )
+
+
+def _parameters(trainer: Trainer) -> int:
+    return sum(parameter.numel() for parameter in trainer.model.parameters())
 
 
 def _finish(trainer: Trainer, say: Say) -> ValidationResult:

@@ -1,132 +1,97 @@
-"""How good the model is by now: loss under teacher forcing, and BLEU on the road that a user takes."""
+"""How good a model is by now: what every judgement has, and the search for a batch that memory can hold."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import nn
 
-from attento.data.batching import Pair, inference_batches, make_batch
-from attento.decoding.config import SearchConfig
-from attento.engines.torch import TorchEngine
 from attento.errors import TrainingError
-from attento.evaluation.metrics import corpus_bleu
-from attento.models.base import EncoderDecoder
-from attento.text.tokenizer import TokenizerPair
-from attento.training.config import ValidationConfig
 from attento.training.process import is_out_of_memory
-from attento.training.update.loss import smoothed_cross_entropy_over_all_classes
-from attento.translator import Translator
 
 _BATCH_TOKENS = 4096
-_Judged = TypeVar("_Judged")
-
-
-@dataclass(frozen=True)
-class ValidationText:
-    """The validation set: as text, and as pairs of ids."""
-
-    sources: Sequence[str]
-    references: Sequence[str]
-    pairs: Sequence[Pair]
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What a validation found; `bleu` is None where the run goes by loss."""
+    """What a validation found.
+
+    Attributes:
+        loss: nats a target token, or a label; without label smoothing.
+        metrics: what else was measured, by name.
+        by: the name of the metric that decides, or "loss".
+    """
 
     loss: float
-    bleu: float | None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    by: str = "loss"
 
     def score(self) -> float:
         """Return the number to make large."""
-        return -self.loss if self.bleu is None else self.bleu
+        return -self.loss if self.by == "loss" else self.metrics[self.by]
+
+    def record(self, prefix: str) -> dict[str, float]:
+        """Return all numbers, by names that begin with a prefix."""
+        return {prefix + name: value for name, value in {"loss": self.loss, **self.metrics}.items()}
 
     def __str__(self) -> str:
-        return f"loss {self.loss:.3f}" + ("" if self.bleu is None else f", BLEU {self.bleu:.2f}")
+        return ", ".join([f"loss {self.loss:.3f}", *(_shown(*metric) for metric in self.metrics.items())])
 
 
-class Validator:
-    """Judges a model on a validation set; greedy search, so that it takes seconds."""
+def _shown(name: str, value: float) -> str:
+    match name:
+        case "bleu":
+            return f"BLEU {value:.2f}"
+        case "accuracy":
+            return f"accuracy {value:.1%}"
+    return f"{name.replace('_', ' ')} {value:.3f}"
 
-    def __init__(
-        self, config: ValidationConfig, text: ValidationText, tokenizers: TokenizerPair, target_language: str
-    ) -> None:
-        """Prepare to judge.
 
-        Raises:
-            InputError: BLEU cannot be computed in the way asked for, or not against these references.
-            MissingExtraError: BLEU's tokenizer needs a package that is not installed.
-        """
-        keep = slice(config.max_sentences)
-        self._config = config
-        self._text = ValidationText(text.sources[keep], text.references[keep], text.pairs[keep])
-        self._tokenizers = tokenizers
-        self._target_language = target_language
+def perplexity(loss: float) -> float:
+    """Return exp(loss): among how many equally probable tokens the model chooses; infinite where that overflows."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+class Validator(ABC):
+    """Judges a model on a validation set."""
+
+    def __init__(self) -> None:
         self._batch_tokens = _BATCH_TOKENS
-        if config.metric == "bleu":
-            # What is wrong with the references or the settings shall show now, not at the first validation.
-            self._bleu([""] * len(self._text.references))
 
-    def validate(self, model: EncoderDecoder, device: torch.device) -> ValidationResult:
+    def validate(self, model: nn.Module, device: torch.device) -> ValidationResult:
         """Judge the model as it stands; it is back in training mode afterwards if it was before.
 
+        Batches have half as many tokens each time that memory runs out; later validations begin there.
+
         Raises:
-            TrainingError: one sentence alone does not fit in memory.
+            TrainingError: one row alone does not fit in memory.
         """
         training = model.training
         model.eval()
         try:
-            loss = self._in_batches(lambda tokens: mean_loss(model, self._text.pairs, device, batch_tokens=tokens))
-            bleu = None
-            if self._config.metric == "bleu":
-                bleu = self._bleu(self._in_batches(lambda tokens: self._translate(model, device, tokens)))
+            while True:
+                try:
+                    return self.judge(model, device, self._batch_tokens)
+                except (MemoryError, RuntimeError) as problem:
+                    if not is_out_of_memory(problem):
+                        raise
+                # Outside of `except`: the problem's traceback would keep the tensors of the failed attempt alive.
+                if self._batch_tokens == 1:
+                    raise TrainingError(
+                        "validation: one sentence alone does not fit in memory; leave the longest sentences out of "
+                        "`data.validation`, or make the model smaller"
+                    )
+                self._batch_tokens //= 2
         finally:
             model.train(training)
-        return ValidationResult(loss, bleu)
 
-    def _in_batches(self, judge: Callable[[int], _Judged]) -> _Judged:
-        """Judge in batches of so many tokens, half as many each time that memory runs out; later ones begin there."""
-        while True:
-            try:
-                return judge(self._batch_tokens)
-            except (MemoryError, RuntimeError) as problem:
-                if not is_out_of_memory(problem):
-                    raise
-            # Outside of `except`: the problem's traceback would keep the tensors of the failed attempt alive.
-            if self._batch_tokens == 1:
-                raise TrainingError(
-                    "validation: one sentence alone does not fit in memory; leave the longest sentences out of "
-                    "`data.validation`, or make the model smaller"
-                )
-            self._batch_tokens //= 2
+    @abstractmethod
+    def judge(self, model: Any, device: torch.device, batch_tokens: int) -> ValidationResult:
+        """Judge a model in evaluation mode, in batches of so many tokens; `model` is of the validator's own task.
 
-    def _translate(self, model: EncoderDecoder, device: torch.device, batch_tokens: int) -> list[str]:
-        engine = TorchEngine(model, device=device, max_batch_tokens=batch_tokens)
-        translator = Translator(self._tokenizers, engine, SearchConfig(beam_size=1))
-        return [each.text for each in translator.translate(self._text.sources, split_sentences=False)]
-
-    def _bleu(self, translations: Sequence[str]) -> float:
-        return corpus_bleu(
-            translations,
-            self._text.references,
-            tokenize=self._config.tokenize,
-            lowercase=self._config.lowercase,
-            target_language=self._target_language,
-        ).value
-
-
-@torch.inference_mode()
-def mean_loss(
-    model: EncoderDecoder, pairs: Sequence[Pair], device: torch.device, *, batch_tokens: int = _BATCH_TOKENS
-) -> float:
-    """Compute the mean cross-entropy of a target token in nats, eos included, without label smoothing."""
-    total, tokens = 0.0, 0
-    for rows in inference_batches([len(source) + len(target) for source, target in pairs], batch_tokens):
-        batch = make_batch([pairs[row] for row in rows]).to(device)
-        logits, _ = model.decode(batch.target_input, model.start(model.encode(batch.source, batch.source_mask)))
-        mask = batch.target_mask
-        losses = smoothed_cross_entropy_over_all_classes(logits[mask], batch.target_output[mask], smoothing=0.0)
-        total += losses.double().sum().item()
-        tokens += batch.num_target_tokens
-    return total / tokens
+        Raises:
+            RuntimeError: also out of memory.
+        """

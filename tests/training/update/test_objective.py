@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from attento.data.batching import Batch, make_batch
 from attento.errors import ConfigError
-from attento.models.build import build_model
-from attento.models.config import TransformerConfig
-from attento.training.update.objective import Objective, recompute_activations
+from attento.models.build import build_translation_model
+from attento.models.translation.config import TransformerConfig
+from attento.training.tasks.translation import TranslationObjective
+from attento.training.update.objective import recompute_activations
 
 V = 23
 
@@ -22,16 +23,16 @@ def draw_batch() -> Batch:
     return make_batch([tuple(generator.integers(4, V, n).astype(np.int32) for n in pair) for pair in lengths])
 
 
-def make(recompute: bool, **changes: Any) -> Objective:
+def make(recompute: bool, **changes: Any) -> TranslationObjective:
     torch.manual_seed(1)
     sizes = {"encoder_layers": 2, "decoder_layers": 3, "d_model": 26, "d_ff": 31, "num_heads": 2, "dropout": 0.3}
-    model = build_model(TransformerConfig(**(sizes | changes)), V, V).train()
+    model = build_translation_model(TransformerConfig(**(sizes | changes)), V, V).train()
     if recompute:
         recompute_activations(model)
-    return Objective(model, label_smoothing=0.1, chunk_tokens=7)
+    return TranslationObjective(model, label_smoothing=0.1, chunk_tokens=7)
 
 
-def gradients(objective: Objective, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+def gradients(objective: TranslationObjective, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     torch.manual_seed(2)
     loss = objective(batch)
     loss.backward()
@@ -64,7 +65,7 @@ def test_names_and_layers_stay_as_they_are() -> None:
     assert [type(each) for each in again.modules()] == [type(each) for each in plain.modules()]
 
 
-def alive_after_forward(objective: Objective, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> int:
+def alive_after_forward(objective: TranslationObjective, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the bytes of all that the forward pass keeps for the backward pass: saved tensors, and layers' inputs."""
     kept: dict[int, int] = {}
 

@@ -7,14 +7,14 @@ each, and make the same decisions. The first one alone prepares text, validates 
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from attento.data.batching import Batch
+from attento.data.training_batch import TrainingBatch
 from attento.device import choose_device
 from attento.errors import ConfigError
 from attento.training.config import RecipeConfig, TrainingConfig
@@ -79,16 +79,16 @@ class Alone:
         """Return what each process makes, the first one before all others."""
         return make()
 
-    def shares(self, batch: Batch, parts: int) -> list[Batch | None]:
+    def shares(self, batch: TrainingBatch, parts: int) -> list[TrainingBatch | None]:
         """Return this process's rows of a batch in at most so many parts: as many parts as in all other processes."""
         return [*batch.split(parts)]
 
-    def spread(self, objective: Objective, dtype: torch.dtype) -> MasterWeights:
+    def spread(self, objective: Objective[Any, Any], dtype: torch.dtype) -> MasterWeights:
         """Make ready to compute `loss` in a number format; return the weights that an optimizer is to change."""
         self._module = objective
         return MasterWeights(objective.model, dtype)
 
-    def loss(self, batch: Batch | None) -> Float[Tensor, ""]:
+    def loss(self, batch: TrainingBatch | None) -> Float[Tensor, ""]:
         """Compute the summed loss of this process's rows.
 
         Raises:

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from attento import __version__
 from attento.cores import available_cores
-from attento.data.batching import Batch
+from attento.data.training_batch import TrainingBatch
 from attento.errors import AttentoError, ConfigError, TrainingError
 from attento.training.config import RecipeConfig, flatten
 from attento.training.parallel.alone import COMMAND, Alone, Made
@@ -199,17 +199,17 @@ class Ranks(Alone):
         self.any(False)
         return cast(Made, made) if self.first else make()
 
-    def shares(self, batch: Batch, parts: int) -> list[Batch | None]:
+    def shares(self, batch: TrainingBatch, parts: int) -> list[TrainingBatch | None]:
         """Return this process's rows in parts; with fewer rows than others have, the last parts are None.
 
         Rows of a batch are of nearly the same length, so as many rows are as many tokens, but for a few.
         """
         groups = batch.split(self.size)
-        own: list[Batch | None] = [*groups[self.rank].split(parts)] if self.rank < len(groups) else []
-        most_rows = -(-len(batch.source) // self.size)
+        own: list[TrainingBatch | None] = [*groups[self.rank].split(parts)] if self.rank < len(groups) else []
+        most_rows = -(-batch.num_rows // self.size)
         return own + [None] * (min(parts, most_rows) - len(own))
 
-    def spread(self, objective: Objective, dtype: torch.dtype) -> MasterWeights:
+    def spread(self, objective: Objective[Any, Any], dtype: torch.dtype) -> MasterWeights:
         """Make ready to compute `loss` in a number format; return the weights that an optimizer is to change."""
         if self.config.parallel == "fsdp":
             # Here: it takes a second or two to import.
@@ -225,7 +225,7 @@ class Ranks(Alone):
         self._module = module
         return weights
 
-    def loss(self, batch: Batch | None) -> Float[Tensor, ""]:
+    def loss(self, batch: TrainingBatch | None) -> Float[Tensor, ""]:
         """Compute the summed loss of this process's rows; nothing but zero where there are none.
 
         Raises:
@@ -285,11 +285,11 @@ class Ranks(Alone):
 class _AllTakePart(nn.Module):
     """An objective in which every process has a part, also one that has no rows."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective[Any, Any]) -> None:
         super().__init__()
         self.objective = objective
 
-    def forward(self, batch: Batch | None) -> Float[Tensor, ""]:
+    def forward(self, batch: TrainingBatch | None) -> Float[Tensor, ""]:
         if batch is not None:
             loss: Tensor = self.objective(batch)
             return loss
@@ -312,7 +312,7 @@ def _number(environment: Mapping[str, str], name: str) -> int:
 
 
 def _no_buffers() -> dict[str, Any]:
-    """Return what keeps DDP from exchanging buffers before each step: they are tables, and the same everywhere."""
+    """Return what keeps DDP from exchanging buffers: they are tables, or averages that each process has of its own."""
     # The newer name came with torch 2.13, which warns of the older one.
     newer = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
     return {"forward_sync_buffers" if newer else "broadcast_buffers": False}

@@ -1,29 +1,47 @@
 """The README of a run folder: what the model is, what it learned from, what it scored, how to use it."""
 
-from attento.config import dump_settings
-from attento.models.base import EncoderDecoder
-from attento.training.config import RecipeConfig
-from attento.training.loop import RunState
+from dataclasses import dataclass
+
+from attento.config import Settings, dump_settings
 from attento.training.validation import ValidationResult
 
 
-def model_card(config: RecipeConfig, model: EncoderDecoder, state: RunState, result: ValidationResult) -> str:
-    """Return the card as Markdown."""
-    data = config.data
-    corpora = "\n".join(f"- `{corpus.name}` (weight {corpus.weight:g})" for corpus in data.train)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    bleu = "not measured" if result.bleu is None else f"{result.bleu:.2f} (greedy search)"
-    return f"""# {data.source_language} to {data.target_language}, {config.model.architecture}
+@dataclass(frozen=True)
+class Card:
+    """What a model card says in another way for each kind of work."""
 
-A translation model trained with Attento: {parameters:,} parameters, {state.step:,} updates,
-{state.source_tokens:,} source and {state.target_tokens:,} target tokens seen.
+    title: str
+    kind: str
+    """What sort of model it is, with an article."""
+    usage: str
+    """A command that uses it; PATH stands for the folder."""
+    validation: str
+    """The name of the text that it was judged on."""
+    corpora: tuple[str, ...]
 
-    attento translate PATH-OF-THIS-FOLDER "a sentence"
 
-| on the validation set `{data.validation.name}` | |
+_NAMES = {
+    "loss": "loss, nats a target token",
+    "bleu": "BLEU, greedy search",
+    "perplexity": "perplexity",
+    "bits_per_character": "bits a character",
+    "accuracy": "accuracy, per cent",
+}
+
+
+def model_card(card: Card, settings: Settings, seen: str, result: ValidationResult) -> str:
+    """Return the card as Markdown; `seen` is the size of the model and what it has seen, in words."""
+    corpora = "\n".join(f"- {name}" for name in card.corpora)
+    scores = "\n".join(f"| {_NAMES[name]} | {_shown(name, value)} |" for name, value in result.record("").items())
+    return f"""# {card.title}
+
+{card.kind} trained with Attento: {seen}.
+
+    {card.usage}
+
+| on the validation set `{card.validation}` | |
 |---|---|
-| loss, nats a target token | {result.loss:.4f} |
-| BLEU | {bleu} |
+{scores}
 
 Trained on:
 
@@ -34,5 +52,9 @@ The licences of these texts decide what may be done with the weights.
 ## Settings
 
 ```yaml
-{dump_settings(config)}```
+{dump_settings(settings)}```
 """
+
+
+def _shown(name: str, value: float) -> str:
+    return {"loss": f"{value:.4f}", "accuracy": f"{100 * value:.2f}"}.get(name, f"{value:.2f}")

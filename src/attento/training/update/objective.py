@@ -1,42 +1,58 @@
 """What a step minimizes, as one module: whatever wraps modules, to compute on several devices, can wrap it."""
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attento.data.batching import Batch
+from attento.data.training_batch import TrainingBatch
 from attento.errors import ConfigError
-from attento.models.base import EncoderDecoder
+from attento.models.base import Decoder
 from attento.shapes import Hidden
 from attento.training.update.loss import chunked_cross_entropy
 
+BatchT = TypeVar("BatchT", bound=TrainingBatch)
+ModelT = TypeVar("ModelT", bound=nn.Module)
+DecoderT = TypeVar("DecoderT", bound=Decoder)
 
-class Objective(nn.Module):
-    """The summed loss of a batch's target tokens."""
 
-    def __init__(self, model: EncoderDecoder, label_smoothing: float, chunk_tokens: int) -> None:
+class Objective(nn.Module, ABC, Generic[ModelT, BatchT]):
+    """The summed loss of all that a batch wants predicted, in nats."""
+
+    model: ModelT
+
+    def __init__(self, model: ModelT) -> None:
         super().__init__()
         self.model = model
+
+    def forward(self, batch: BatchT) -> Float[Tensor, ""]:
+        """Compute the summed loss."""
+        return self.loss(self.features(batch), batch)
+
+    @abstractmethod
+    def features(self, batch: BatchT) -> Any:
+        """Run the model up to what the loss is computed from."""
+
+    @abstractmethod
+    def loss(self, features: Any, batch: BatchT) -> Float[Tensor, ""]:
+        """Compute the summed loss from what `features` returned."""
+
+
+class TokenObjective(Objective[DecoderT, BatchT]):
+    """The summed label-smoothed cross-entropy of all real target tokens, its logits never whole in memory."""
+
+    def __init__(self, model: DecoderT, label_smoothing: float, chunk_tokens: int) -> None:
+        super().__init__(model)
         self.label_smoothing = label_smoothing
         self.chunk_tokens = chunk_tokens
 
-    def forward(self, batch: Batch) -> Float[Tensor, ""]:
-        """Compute the sum of all real target tokens' label-smoothed cross-entropies, in nats."""
-        return self.loss(self.features(batch), batch)
-
-    def features(self, batch: Batch) -> Hidden:
-        """Run the model, under teacher forcing, up to the vectors that predict each next target token."""
-        memory = self.model.encode(batch.source, batch.source_mask)
-        features, _ = self.model.features(batch.target_input, self.model.start(memory))
-        return features
-
-    def loss(self, features: Hidden, batch: Batch) -> Float[Tensor, ""]:
-        """Compute the summed loss from the vectors of `features`."""
+    def token_loss(self, features: Hidden, output: Int[Tensor, "B L"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, ""]:
+        """Compute the summed loss of the tokens that the mask leaves, each predicted by its feature vector."""
         return chunked_cross_entropy(
-            features[batch.target_mask],  # (B, T, D) -> (N, D)
+            features[mask],  # (B, L, D) -> (N, D)
             *self.model.output_layer(),
-            batch.target_output[batch.target_mask],
+            output[mask],
             smoothing=self.label_smoothing,
             chunk_tokens=self.chunk_tokens,
         )

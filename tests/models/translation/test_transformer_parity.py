@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attento.models.config import TransformerConfig
-from attento.models.transformer import DecoderLayer, EncoderLayer, LayerState, Transformer
+from attento.models.layers import DecoderLayer, EncoderLayer, LayerState
+from attento.models.translation.config import TransformerConfig
+from attento.models.translation.transformer import Transformer
 from attento.nn.attention import MultiHeadAttention
 from attento.nn.feed_forward import FeedForward
 from attento.nn.masks import causal_mask, padding_mask
@@ -104,7 +105,7 @@ def test_encoder_layer(norm: str) -> None:
     twins = list(encoder_twins(ours, theirs))
     give_both_the_same_weights(ours, twins)
     hidden, real = draw(B, S, D), real_tokens(S, 3)
-    output = ours(hidden, padding_mask(real))
+    output = ours(hidden, real)
     assert_same(output, theirs(hidden, src_key_padding_mask=~real), [hidden], twins)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attento.models.config import TransformerConfig
-from attento.models.transformer import Transformer, TransformerState
+from attento.models.translation.config import TransformerConfig
+from attento.models.translation.transformer import Transformer, TransformerState
 from attento.nn.dropout import Dropout
 from attento.nn.state import DecoderState
 

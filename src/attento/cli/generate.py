@@ -1,0 +1,54 @@
+"""`attento generate`: let a language model go on with a text."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from attento.cli.files import open_output
+from attento.cli.options import Device, Json, Run, Seed, Temperature, TopK, TopP, read_sampling
+
+
+def generate(
+    run: Run,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PROMPT]...",
+            help="Beginnings to go on with, after -- where one begins with a dash; a text from its start if none.",
+        ),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="The most tokens to write.")] = 200,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = None,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Take the most probable token each time instead of drawing.")
+    ] = False,
+    count: Annotated[int, typer.Option("--count", min=1, help="Texts to write for each prompt.")] = 1,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Continue prompts with a language model.
+
+    Each prompt is printed with what follows it; several texts have a line of dashes between them. With --json, one
+    object a line.
+    """
+    if greedy and (temperature, top_k, top_p, seed) != (None,) * 4:
+        raise typer.BadParameter("--temperature, --top-k, --top-p and --seed are for drawing, not for --greedy")
+    if greedy and count > 1:
+        raise typer.BadParameter("--greedy writes one text for a prompt; --count is for drawing")
+    sampling = None if greedy else read_sampling(temperature, top_k, top_p, seed)
+    given = prompts or [""]
+    from attento.engines.language import LanguageEngine
+
+    engine = LanguageEngine.load(run, device)
+    found = engine.generate(given, max_tokens=max_tokens, sampling=sampling, count=count)
+    texts = [(prompt, text) for prompt, texts in zip(given, found, strict=True) for text in texts]
+    with open_output(None) as file:
+        for number, (prompt, text) in enumerate(texts):
+            if as_json:
+                file.write(json.dumps({"prompt": prompt, "continuation": text}, ensure_ascii=False) + "\n")
+            else:
+                file.write(("-" * 40 + "\n" if number else "") + f"{prompt}{text}\n")

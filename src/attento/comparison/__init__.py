@@ -1,0 +1,1 @@
+"""Systems side by side: trained under one budget, measured in one way, told in one report."""

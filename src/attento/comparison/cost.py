@@ -1,0 +1,66 @@
+"""What training takes of the memory, told by a process that does nothing else."""
+
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+from attento.comparison.results import Quantity
+from attento.errors import TrainingError
+from attento.models.language.config import NGramConfig
+from attento.run_folder import RunFolder
+from attento.training.budget import TakenMemory
+from attento.training.build import build_trainer, settle_step
+from attento.training.loop import Trainer
+from attento.training.parallel.alone import join
+from attento.training.process import keep_freed_memory, use_available_cores
+from attento.training.run import Recipe
+from attento.training.tasks.choose import task_of
+
+
+def peak_memory(recipe: Recipe, run: Path, steps: int) -> Quantity:
+    """Measure the most bytes that training takes at once, in a fresh process that does some steps and ends.
+
+    Weights, gradients, the optimizer's moments and activations: on a GPU by torch's count of its tensors, elsewhere by
+    how much the process's resident memory grows, gaps between tensors included.
+
+    Args:
+        recipe: the system's, with its prepared text.
+        run: its run folder, which tells the number found for `tokens_per_step: auto`.
+        steps: how many, from the first batch on.
+
+    Raises:
+        AttentoError: a step cannot be computed, or this machine does not tell how much memory is taken.
+    """
+    if isinstance(recipe.config.model, NGramConfig):
+        raise TrainingError("n-grams are counted in one pass, not trained by steps")
+    # Not a copy of this process, which has held models before.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            taken, device = pool.submit(_peak, recipe, run, steps).result()
+        except BrokenProcessPool as problem:
+            raise TrainingError("the process that measures memory was ended; most often memory ran out") from problem
+    counted = "torch's tensors" if device == "cuda" else "growth of a process's resident memory"
+    return Quantity(value=float(taken), note=f"{counted} over the first {steps} steps, in a fresh process on {device}")
+
+
+def _peak(recipe: Recipe, run: Path, steps: int) -> tuple[int, str]:
+    keep_freed_memory()
+    use_available_cores()
+    folder = RunFolder(run)
+    assert recipe.prepared is not None
+    corpus = task_of(recipe.config).open(recipe.prepared)
+    with join(recipe.config) as world:
+        config = settle_step(recipe.config, corpus, folder, _say_nothing, world)
+        memory = TakenMemory(world.device)
+
+        def train() -> None:
+            trainer = build_trainer(config, corpus, folder, world, Trainer)
+            batches = trainer.batches.from_position()
+            for _ in range(steps):
+                trainer.step(next(batches)[1], _say_nothing)
+
+        return memory.peak_of(train), world.device.type
+
+
+def _say_nothing(message: str) -> None: ...

@@ -1,0 +1,1 @@
+"""The running text of one language, for language models."""

@@ -1,0 +1,61 @@
+"""The prepared folder of a language model: everything that training needs of its text, in ids."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attento.config import check_settings
+from attento.data.record import RECORD_FILE, TOKENIZER_FILE, open_array, read_task_record
+from attento.data.stream.config import TextDataConfig
+from attento.errors import ConfigError, DataError
+from attento.text.tokenizer import Tokenizer
+
+TASK = "language_modeling"
+FORMAT = 1
+TRAIN_FILE = "train.npy"
+VALIDATION_FILE = "validation.npy"
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedStream:
+    """Training and validation text as ids, each beginning with bos, and the tokenizer that made them."""
+
+    path: Path
+    config: TextDataConfig
+    fingerprint: str
+    """Equal when settings and text are equal; see `attento.data.stream.prepare.stream_fingerprint`."""
+    warnings: tuple[str, ...]
+    """What is worth knowing: overlap with held-out text, characters that the vocabulary lacks."""
+    tokenizer: Tokenizer
+    train: NDArray[np.int32]
+    validation: NDArray[np.int32]
+    validation_characters: int
+    """The characters that the validation ids stand for."""
+    validation_bytes: int
+    """The same in UTF-8."""
+
+    @classmethod
+    def open(cls, path: Path) -> "PreparedStream":
+        """Open a prepared folder; ids stay on the disk.
+
+        Raises:
+            DataError: the folder is missing, incomplete, damaged, or of another task or format.
+        """
+        record = read_task_record(path, TASK, FORMAT)
+        try:
+            config = check_settings(TextDataConfig, record["settings"], origin=str(path / RECORD_FILE))
+        except ConfigError as problem:
+            raise DataError(f"{problem}; prepare the data again") from problem
+        return cls(
+            path=path,
+            config=config,
+            fingerprint=record["fingerprint"],
+            warnings=tuple(record["warnings"]),
+            tokenizer=Tokenizer.load(path / TOKENIZER_FILE),
+            train=open_array(path / TRAIN_FILE, np.int32),
+            validation=open_array(path / VALIDATION_FILE, np.int32),
+            validation_characters=record["validation"]["characters"],
+            validation_bytes=record["validation"]["bytes"],
+        )

@@ -1,0 +1,45 @@
+"""A language model that reads by a recurrent network (Mikolov et al. 2010; Zaremba, Sutskever & Vinyals 2014).
+
+"Recurrent neural network based language model", Interspeech 2010, and "Recurrent neural network regularization",
+arXiv:1409.2329: layer on layer of Elman's, gated or long short-term memory cells, with dropout on all that passes
+between layers and none on what a cell hands to itself.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from attento.models.base import NeuralLanguageModel
+from attento.models.language.config import RecurrentLanguageConfig
+from attento.nn.dropout import Dropout
+from attento.nn.embedding import TokenEmbedding
+from attento.nn.recurrent import Recurrent, RecurrentState
+from attento.nn.state import DecoderState, expect_state
+from attento.shapes import Hidden, TargetIds
+
+
+class RecurrentLanguageModel(NeuralLanguageModel):
+    """Holds all that it has read in a vector a layer."""
+
+    def __init__(self, config: RecurrentLanguageConfig, vocab_size: int) -> None:
+        """Make the model with freshly drawn weights."""
+        super().__init__()
+        self.vocab_size, self.d_model, self.max_length = vocab_size, config.d_model, None
+        self.embedding = TokenEmbedding(vocab_size, config.d_model)
+        # None where the input's matrix serves: a tied matrix has one name in the file of weights.
+        self.output_embedding = None if config.tied_embeddings else TokenEmbedding(vocab_size, config.d_model)
+        self.recurrent = Recurrent(config.cell, config.d_model, config.d_model, config.layers, config.dropout)
+        self.dropout = Dropout(config.dropout)
+
+    def start(self, rows: int) -> RecurrentState:
+        """Return the state of texts of which nothing is read: zeros."""
+        return self.recurrent.start(rows)
+
+    def features(self, target: TargetIds, state: DecoderState) -> tuple[Hidden, RecurrentState]:
+        """Read on; what the last layer puts out predicts (Zaremba et al. 2014, section 3)."""
+        vectors = self.dropout(self.embedding(target))
+        hidden, after = self.recurrent(vectors, expect_state(state, RecurrentState))
+        return self.dropout(hidden), after
+
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
+        """Score every token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
+        return (self.output_embedding or self.embedding).weight, None

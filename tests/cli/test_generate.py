@@ -1,0 +1,88 @@
+"""`attento generate`: the same as the engine, with the prompt before what follows."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from attento.cli.app import app
+from attento.decoding.config import SamplingConfig
+from attento.engines.language import LanguageEngine
+from attento.errors import ConfigError, InputError, RunFolderError
+
+PROMPTS = ["a cloud", "a bridge\nand"]
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["generate", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture(params=["language_run", "ngram_run"])
+def any_run(request: pytest.FixtureRequest) -> Path:
+    path = request.getfixturevalue(request.param)
+    assert isinstance(path, Path)
+    return path
+
+
+def test_prompt_and_what_follows(any_run: Path) -> None:
+    result = invoke(any_run, PROMPTS[1], "--max-tokens", "31", "--greedy")
+    assert result.exit_code == 0, result.output
+    [[text]] = LanguageEngine.load(any_run).generate(PROMPTS[1:], max_tokens=31)
+    assert result.stdout == f"{PROMPTS[1]}{text}\n"
+    assert 0 < len(text) <= 31
+
+
+def test_several_texts_have_a_line_between_them(any_run: Path) -> None:
+    result = invoke(any_run, *PROMPTS, "--max-tokens", "23", "--count", "2")
+    found = LanguageEngine.load(any_run).generate(PROMPTS, max_tokens=23, sampling=SamplingConfig(), count=2)
+    texts = [prompt + text for prompt, texts in zip(PROMPTS, found, strict=True) for text in texts]
+    assert len(set(texts)) == 4
+    assert result.stdout == ("-" * 40 + "\n").join(f"{text}\n" for text in texts)
+
+
+def test_sampling_flags_reach_the_draw(language_run: Path) -> None:
+    flags = ("--temperature", "0.7", "--top-k", "5", "--top-p", "0.8", "--seed", "11", "--json")
+    records = [json.loads(line) for line in invoke(language_run, *PROMPTS, *flags).stdout.splitlines()]
+    sampling = SamplingConfig(temperature=0.7, top_k=5, top_p=0.8, seed=11)
+    found = LanguageEngine.load(language_run).generate(PROMPTS, max_tokens=200, sampling=sampling)
+    assert records == [{"prompt": p, "continuation": text} for p, [text] in zip(PROMPTS, found, strict=True)]
+
+
+def test_without_a_prompt_a_text_begins(ngram_run: Path) -> None:
+    result = invoke(ngram_run, "--max-tokens", "13", "--greedy")
+    assert result.stdout == LanguageEngine.load(ngram_run).generate([""], max_tokens=13)[0][0] + "\n"
+    # Every line of its text begins so.
+    assert result.stdout.startswith("a ")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--greedy", "--seed", "3"), ("--greedy", "--top-p", "0.5"), ("--greedy", "--count", "2"), ("--max-tokens", "0")],
+)
+def test_flags_that_do_not_go_together_are_wrong_use(language_run: Path, flags: tuple[str, ...]) -> None:
+    assert invoke(language_run, "a", *flags).exit_code == 2
+
+
+def test_values_out_of_range_are_named(language_run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sampling flags: `top_p`"):
+        invoke(language_run, "a", "--top-p", "1.5")
+
+
+def test_half_a_character_is_told(language_run: Path) -> None:
+    with pytest.raises(InputError, match="not valid Unicode"):
+        invoke(language_run, "a \ud800")
+
+
+@pytest.mark.parametrize(
+    ("which", "told"),
+    [
+        ("run", r"`model\.architecture: transformer`.*`attento translate`"),
+        ("label_run", "`attento evaluate --labelled"),
+    ],
+)
+def test_a_run_of_another_task_is_told_with_the_right_verb(
+    request: pytest.FixtureRequest, which: str, told: str
+) -> None:
+    with pytest.raises(RunFolderError, match=told):
+        invoke(request.getfixturevalue(which), "a")
