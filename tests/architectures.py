@@ -1,4 +1,4 @@
-"""One small model of every architecture and of every variant that computes in another way, for tests of what all keep."""
+"""One small model of every architecture and variant, for tests of what all of them keep."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ _LAYERS = {"encoder_layers": 2, "decoder_layers": 2}
 _TRANSFORMER = {"architecture": "transformer", **_LAYERS, "d_model": 12, "d_ff": 19, "num_heads": 3}
 _RNN = {"architecture": "rnn_encoder_decoder", "d_model": 11, **_LAYERS}
 _ATTENTIVE = {"architecture": "rnn_attention", "d_model": 12}
+_DECODER = {"architecture": "decoder_only", "layers": 2, "d_model": 12, "d_ff": 19, "num_heads": 3}
 
 TRANSLATION: dict[str, dict[str, Any]] = {
     "transformer": _TRANSFORMER,
@@ -49,7 +50,13 @@ LANGUAGE: dict[str, dict[str, Any]] = {
     "lstm": {"architecture": "rnn", "cell": "lstm", "d_model": 11, "layers": 2},
     "gru": {"architecture": "rnn", "cell": "gru", "d_model": 11, "layers": 1, "tied_embeddings": False},
     "causal_convolution": {"architecture": "causal_convolution", "d_model": 12, "blocks": 1, "dilations": [1, 2]},
-    "decoder_only": {"architecture": "decoder_only", "layers": 2, "d_model": 12, "d_ff": 19, "num_heads": 3},
+    "decoder_only": _DECODER,
+    "decoder_only_post_norm_sinusoidal": _DECODER | {"norm": "post", "positions": "sinusoidal"},
+    "decoder_only_uniform_batch_norm": _DECODER | {"scores": "uniform", "normalization": "batch"},
+}
+COUNTED: dict[str, dict[str, Any]] = {
+    "unigrams": {"architecture": "ngram", "order": 1},
+    "fourgrams": {"architecture": "ngram", "order": 4},
 }
 CLASSIFICATION: dict[str, dict[str, Any]] = {
     "self_attentive": {

@@ -18,6 +18,7 @@ from attento.config import Settings, check_settings, read_yaml
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.base import Engine
+from attento.engines.task import expect_task
 from attento.errors import InputError, MissingExtraError
 from attento.run_folder import RunFolder
 from attento.text.sentences import Segment, split_long, split_sentences
@@ -108,6 +109,7 @@ class Translator:
             MissingExtraError: torch is not installed.
         """
         run = RunFolder(Path(path)).require()
+        expect_task(run.path, "translation")
         settings = check_settings(_RunSettings, read_yaml(run.config), origin=str(run.config))
         try:
             from attento.engines.torch import TorchEngine

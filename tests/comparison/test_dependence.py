@@ -105,6 +105,13 @@ def test_no_number_is_too_small_to_be_a_path() -> None:
     assert found.tolist() == [[NO_PATH, 50], [50, NO_PATH]]
 
 
+def test_a_unit_that_is_off_is_a_way_all_the_same() -> None:
+    inputs = leaf(2, 2)
+    outputs = (inputs.abs() - 100).relu()
+    assert outputs.eq(0).all()
+    assert all_positions(outputs, inputs) == [[2, NO_PATH], [NO_PATH, 2]]
+
+
 def test_two_inputs_are_told_apart() -> None:
     first, second = leaf(3, 5), leaf(3, 2)
     outputs = first.tanh() + second.tanh().sigmoid().sum(dim=1, keepdim=True)

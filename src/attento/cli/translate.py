@@ -77,10 +77,8 @@ def translate(
     sampling = read_sampling(temperature, top_k, top_p, seed) if sample else None
     refuse_overwriting(output, input)
     lines = iter(text) if text else read_text(input)
-    from attento.engines.task import expect_task
     from attento.translator import Translator
 
-    expect_task(run, "translation")
     translator = Translator.load(run, device=device)
     search = change_search(translator.search, beam_size, length_penalty, n_best, sampling)
     typed = not text and input is None and sys.stdin.isatty()

@@ -1,5 +1,6 @@
 """What training takes of the memory, told by a process that does nothing else."""
 
+import gc
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -52,15 +53,17 @@ def _peak(recipe: Recipe, run: Path, steps: int) -> tuple[int, str]:
     corpus = task_of(recipe.config).open(recipe.prepared)
     with join(recipe.config) as world:
         config = settle_step(recipe.config, corpus, folder, _say_nothing, world)
-        memory = TakenMemory(world.device)
 
-        def train() -> None:
+        def train(steps: int) -> None:
             trainer = build_trainer(config, corpus, folder, world, Trainer)
             batches = trainer.batches.from_position()
             for _ in range(steps):
                 trainer.step(next(batches)[1], _say_nothing)
 
-        return memory.peak_of(train), world.device.type
+        # The first step also loads libraries, which are the same for all systems.
+        train(1)
+        gc.collect()
+        return TakenMemory(world.device).peak_of(lambda: train(steps)), world.device.type
 
 
 def _say_nothing(message: str) -> None: ...

@@ -94,9 +94,7 @@ def _send_back(root: Node, slot: int, seed: Tensor, found: dict[int, Tensor]) ->
                 if lengths is not None:
                     lengths[news[0].any(dim=-1) & (lengths == NO_PATH)] = count
                 continue
-            backward = cast(Callable[..., Any], node)
-            results = backward(*(drawn.get(slot) for slot in range(len(node._input_metadata))))
-            results = results if isinstance(results, tuple) else (results,)
+            results = _backward(node, drawn)
             for (source, source_slot), gradient in zip(node.next_functions, results, strict=True):
                 if source is None or gradient is None:
                     continue
@@ -104,6 +102,16 @@ def _send_back(root: Node, slot: int, seed: Tensor, found: dict[int, Tensor]) ->
                 gradient = gradient.sum_to_size(source._input_metadata[source_slot].shape)
                 wave = arrived.setdefault(source, {}).setdefault(count + _cost(source), {})
                 wave[source_slot] = wave[source_slot] + gradient if source_slot in wave else gradient
+
+
+def _backward(node: Node, gradients: dict[int, Tensor]) -> tuple[Tensor | None, ...]:
+    """Let an operation turn the gradients of its results into those of its inputs."""
+    if _kind(node) == "Relu":
+        # Whether a unit is on is a matter of this input alone; it is a way all the same.
+        return (gradients[0],)
+    backward = cast(Callable[..., Any], node)
+    results = backward(*(gradients.get(slot) for slot in range(len(node._input_metadata))))
+    return results if isinstance(results, tuple) else (results,)
 
 
 def _only_new(gradient: Tensor, slot: int, open_to: dict[int, Tensor]) -> Tensor:

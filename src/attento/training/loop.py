@@ -110,7 +110,7 @@ class Trainer:
         if config.activation_checkpointing:
             recompute_activations(self.model)
         if config.compile:
-            self.objective.features = compiled(self.objective.features)  # type: ignore[method-assign]
+            self.objective.features = compiled(self.objective.features)  # type: ignore[method-assign,assignment]
         self.d_model: int = objective.model.d_model
         self.batches = batches
         self.validator = validator

@@ -155,7 +155,8 @@ def _check_same_run(config: RecipeConfig, folder: RunFolder) -> None:
     if not folder.config.is_file():
         _refuse_foreign_folder(folder)
         return
-    if not has_checkpoints(folder):
+    counted = isinstance(config.model, NGramConfig) and folder.card.is_file()
+    if not has_checkpoints(folder) and not counted:
         if folder.card.is_file():
             raise RunFolderError(
                 f"{folder.path}: holds a finished model, but no checkpoint to go on from; choose another --output"
@@ -242,7 +243,8 @@ def _corpus(recipe: Recipe, folder: RunFolder, say: Say) -> Corpus:
             stages.add(stage)
             say(f"{stage} ...")
 
-    if has_checkpoints(folder) and (there := _prepared_already(recipe, folder)) is not None:
+    begun = has_checkpoints(folder) or folder.card.is_file()
+    if begun and (there := _prepared_already(recipe, folder)) is not None:
         # Other text must not take the place of the text that the checkpoints go on with.
         if task.fingerprint(recipe.config, recipe.data_root, folder.prepared, tell) != there.fingerprint:
             raise RunFolderError(

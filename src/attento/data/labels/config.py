@@ -28,6 +28,11 @@ class LabelledCorpusConfig(Settings):
     columns: LabelColumns | None = None
 
     @property
+    def name(self) -> str:
+        """What messages and the report call this corpus."""
+        return self.file
+
+    @property
     def num_sentences(self) -> int:
         """How many sentences stand in one example: 1, or 2 for a pair."""
         return 2 if self.columns is not None and self.columns.second is not None else 1

@@ -62,6 +62,11 @@ class NGramModel(LanguageModel):
         for order, smoothed in zip(self.longer, longer, strict=True):
             _order(order).fill(smoothed)
 
+    @property
+    def num_ngrams(self) -> int:
+        """How many different n-grams of two tokens and more were counted."""
+        return sum(len(_order(order).keys) for order in self.longer)
+
     def start(self, rows: int) -> NGramState:
         """Return the state of texts of which nothing is read: no tokens."""
         return NGramState(torch.empty(rows, 0, dtype=torch.long, device=self.unigrams.device))

@@ -96,7 +96,7 @@ class ClassificationTask(Task[PreparedLabels]):
         """Make a batch of so many examples of the longest sentences."""
         longest = self.corpus.train.lengths.max(axis=0).tolist()
         sentences = tuple(np.full(length, EOS_ID, dtype=np.int32) for length in longest)
-        return make_label_batch([(sentences, 0)] * rows)
+        return make_label_batch([(0, sentences)] * rows)
 
     def save_text_side(self, folder: RunFolder) -> None:
         """Write the tokenizer and the names of the labels.
