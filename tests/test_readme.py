@@ -1,4 +1,4 @@
-"""The README and the guide: commands parse, links lead somewhere, examples run, the tables of settings are true."""
+"""The README and the docs: commands parse, links lead somewhere, examples run, the tables of settings are true."""
 
 import re
 import shlex
@@ -13,12 +13,20 @@ from pydantic_core import PydanticUndefined
 
 from attento.cli.app import app
 from attento.config import Settings
-from attento.data.config import CorpusConfig
-from attento.training.config import RecipeConfig
+from attento.data.config import CorpusConfig, DataConfig
+from attento.data.labels.config import LabelDataConfig, LabelledCorpusConfig
+from attento.data.stream.config import TextCorpusConfig, TextDataConfig
+from attento.decoding.config import SearchConfig
+from attento.models.classification.config import ClassifierConfig
+from attento.models.config import ClassifierModelConfig, LanguageModelConfig, ModelConfig, TranslationModelConfig
+from attento.models.language.config import NeuralConfig
+from attento.models.stack_config import StackConfig
+from attento.models.translation.config import TransformerConfig, TranslationConfig
+from attento.training.config import RecipeConfig, TrainingConfig
 from attento.training.run import load_recipe, train
 
 PROJECT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/guide.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/guide.md", "docs/models.md", "docs/compare.md", "CONTRIBUTING.md")
 COMMANDS = typer.main.get_command(app)
 
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -61,6 +69,7 @@ def test_commands_are_complete_and_right(name: str, line: str) -> None:
     words = shlex.split(line, comments=True)
     # Parsed and checked as if typed, and not run.
     verb_of(words).make_context(words[1], words[2:])
+    assert all((PROJECT / word).is_file() for word in words if word.startswith("recipes/"))
 
 
 @pytest.mark.parametrize(("name", "line"), commands_in_text())
@@ -97,7 +106,7 @@ def anchors(text: str) -> set[str]:
     ("name", "target"),
     [
         (name, target)
-        for name in (*PAGES, "CHANGELOG.md")
+        for name in (*PAGES, "docs/speed.md", "CHANGELOG.md")
         for target in _LINK.findall(_BLOCK.sub("", page(name)))
         if not target.startswith(("http://", "https://"))
     ],
@@ -117,6 +126,7 @@ def minimal_recipe() -> dict[str, Any]:
 
 def test_the_least_recipe_is_one_and_its_preset_is_the_paper_base_model() -> None:
     settings = RecipeConfig.model_validate(minimal_recipe())
+    assert isinstance(settings.model, TransformerConfig)
     assert (settings.model.d_model, settings.model.d_ff, settings.model.encoder_layers) == (512, 2048, 6)
     assert settings.training.max_steps == minimal_recipe()["training"]["max_steps"]
 
@@ -130,8 +140,10 @@ def _merged(tree: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("block", blocks("docs/guide.md", "yaml"))
-def test_parts_of_recipes_in_the_guide_are_right(block: str) -> None:
-    RecipeConfig.model_validate(_merged(minimal_recipe(), yaml.safe_load(block)))
+def test_recipes_in_the_guide_are_right(block: str) -> None:
+    part = yaml.safe_load(block)
+    whole = "task" in part.get("data", {})
+    RecipeConfig.model_validate(part if whole else _merged(minimal_recipe(), part))
 
 
 @pytest.fixture(scope="module")
@@ -169,23 +181,36 @@ def test_python_examples_run(name: str, trained: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out
 
 
+CORPORA = (CorpusConfig, TextCorpusConfig, LabelledCorpusConfig)
+ROW = re.compile(r"^\| `([\w.]+)` \| (`[^`]+`|required) \| .+ \|$", re.MULTILINE)
+
+
 def settings_of(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every setting as the guide names it, with its default; `PydanticUndefined` where there is none."""
+    """Yield every setting as the docs name it, with its default; `PydanticUndefined` where there is none."""
     for name, field in kind.model_fields.items():
         inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
-        groups = [each for each in inner if issubclass(each, Settings) and each is not CorpusConfig]
-        if groups:
-            for group in groups:
-                yield from settings_of(group, f"{prefix}{name}.")
-        else:
+        groups = [each for each in inner if issubclass(each, Settings) and each not in CORPORA]
+        for group in groups:
+            yield from settings_of(group, f"{prefix}{name}.")
+        # A group that can be left out is a setting itself.
+        if not groups or field.default is None:
             yield f"{prefix}{name}", field.get_default()
 
 
-def test_the_guide_has_every_setting_with_its_default_and_no_other() -> None:
-    rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \| .+ \|$", page("docs/guide.md"), re.MULTILINE)
-    told = dict(rows)
-    assert len(rows) == len(told)
-    expected = dict(settings_of(RecipeConfig)) | dict(settings_of(CorpusConfig))
+def sections(name: str) -> dict[str, str]:
+    """Return what stands below each heading of a page, up to the next one of any level."""
+    _, *parts = re.split(r"^#+ (.+)$", page(name), flags=re.MULTILINE)
+    assert len(set(parts[::2])) == len(parts[::2])
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def told_in(text: str) -> dict[str, str]:
+    rows = ROW.findall(text)
+    assert len(rows) == len(dict(rows)) == len(re.findall(r"^\| `[\w.]+` \|", text, re.MULTILINE))
+    return dict(rows)
+
+
+def assert_true(told: dict[str, str], expected: dict[str, Any]) -> None:
     assert told.keys() == expected.keys()
     for name, default in expected.items():
         if default is PydanticUndefined:
@@ -193,7 +218,97 @@ def test_the_guide_has_every_setting_with_its_default_and_no_other() -> None:
         elif isinstance(default, float):
             assert float(told[name].strip("`")) == default, name
         else:
-            assert told[name] == f"`{yaml.safe_dump(default).splitlines()[0]}`", name
+            value = list(default) if isinstance(default, tuple) else default
+            assert told[name] == f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`", name
+
+
+@pytest.mark.parametrize(
+    ("heading", "settings"),
+    [
+        ("Data of a translation", [*settings_of(DataConfig, "data."), *settings_of(CorpusConfig)]),
+        ("Data of a language model", [*settings_of(TextDataConfig, "data."), *settings_of(TextCorpusConfig)]),
+        ("Data of a sentence model", [*settings_of(LabelDataConfig, "data."), *settings_of(LabelledCorpusConfig)]),
+        ("Model", [("model.architecture", TransformerConfig().architecture)]),
+        ("Search", list(settings_of(SearchConfig, "search."))),
+        ("Training", list(settings_of(TrainingConfig, "training."))),
+    ],
+)
+def test_the_guide_has_every_setting_with_its_default_and_no_other(
+    heading: str, settings: list[tuple[str, Any]]
+) -> None:
+    assert_true(told_in(sections("docs/guide.md")[heading]), dict(settings))
+
+
+def test_the_guide_has_a_table_for_every_part_of_a_recipe() -> None:
+    assert RecipeConfig.model_fields.keys() == {"data", "model", "search", "training"}
+    assert set(get_args(RecipeConfig.model_fields["data"].annotation)) == {DataConfig, TextDataConfig, LabelDataConfig}
+
+
+def architecture_of(kind: type[Settings]) -> str:
+    (tag,) = get_args(kind.model_fields["architecture"].annotation)
+    return str(tag)
+
+
+def model_settings(kind: type[Settings]) -> dict[str, Any]:
+    return {name: default for name, default in settings_of(kind, "model.") if name != "model.architecture"}
+
+
+KINDS: dict[str, type[Settings]] = {architecture_of(kind): kind for kind in get_args(ModelConfig)}
+TASKS = {
+    "translation": ("Translation", TranslationModelConfig),
+    "language_modeling": ("Language models", LanguageModelConfig),
+    "classification": ("Sentence models", ClassifierModelConfig),
+}
+# Which section of the page has what several systems have in common.
+SHARED: dict[type[Settings], str] = {
+    TranslationConfig: "Translation",
+    NeuralConfig: "Language models",
+    ClassifierConfig: "Sentence models",
+    StackConfig: "Transformer layers",
+}
+
+
+def section_of(architecture: str) -> str:
+    (text,) = (text for head, text in sections("docs/models.md").items() if head.startswith(f"`{architecture}`:"))
+    return text
+
+
+@pytest.mark.parametrize(("kind", "heading"), SHARED.items())
+def test_the_tables_of_what_systems_share_are_true(kind: type[Settings], heading: str) -> None:
+    assert_true(told_in(sections("docs/models.md")[heading]), model_settings(kind))
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+def test_every_system_has_a_section_with_its_settings(architecture: str) -> None:
+    kind, told = KINDS[architecture], dict[str, str]()
+    for shared, heading in SHARED.items():
+        if issubclass(kind, shared):
+            told |= told_in(sections("docs/models.md")[heading])
+    assert_true(told | told_in(section_of(architecture)), model_settings(kind))
+
+
+def test_no_other_system_has_a_section() -> None:
+    heads = re.findall(r"^### `(\w+)`:", page("docs/models.md"), re.MULTILINE)
+    assert sorted(heads) == sorted(KINDS)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+def test_every_system_is_named(name: str) -> None:
+    assert {architecture for architecture in KINDS if f"`{architecture}`" not in page(name)} == set()
+
+
+@pytest.mark.parametrize(
+    ("task", "architecture"),
+    [(task, architecture_of(kind)) for task, (_, kinds) in TASKS.items() for kind in get_args(kinds)],
+)
+def test_the_recipe_in_the_section_of_a_system_is_right(task: str, architecture: str) -> None:
+    least = {name: part for name, part in minimal_recipe().items() if name != "preset"}
+    if task != "translation":
+        recipes = [yaml.safe_load(block) for block in blocks("docs/guide.md", "yaml")]
+        least = next(recipe for recipe in recipes if recipe.get("data", {}).get("task") == task) | {"model": {}}
+    (block,) = re.findall(r"```yaml\n(.*?)```", section_of(architecture), re.DOTALL)
+    recipe = RecipeConfig.model_validate(_merged(least, yaml.safe_load(block)))
+    assert recipe.model.architecture == architecture
 
 
 def test_the_guide_tells_every_flag_of_a_translation() -> None:

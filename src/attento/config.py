@@ -169,7 +169,7 @@ def _follow(kind: type[Settings], location: Sequence[str | int]) -> tuple[list[s
     """Follow pydantic's location of a problem: the path as the file has it, and the kinds of settings it ends in."""
     path, kinds = [], [kind]
     for part in location:
-        tagged = [each for each in kinds if any(field.default == part for field in each.model_fields.values())]
+        tagged = [each for each in kinds if any(get_args(f.annotation) == (part,) for f in each.model_fields.values())]
         if len(kinds) > 1 and tagged:
             # The value of a tagged union's tag is no key of the file.
             kinds = tagged

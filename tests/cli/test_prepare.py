@@ -7,8 +7,9 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from attento.cli.app import app
+from attento.data.labels.prepared import PreparedLabels
 from attento.data.prepared import PreparedCorpus
-from attento.errors import ConfigError
+from attento.errors import ConfigError, DataError
 
 SOURCES = [
     f"the {adjective} {noun} number {n}" for n in range(7) for adjective in ("red", "old") for noun in ("cat", "sea")
@@ -107,3 +108,21 @@ def test_override_outside_data_is_refused(corpus: Path) -> None:
 def test_unknown_data_setting_is_answered_with_the_nearest(corpus: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.tokenizer\.vocab_sise.*did you mean `vocab_size`"):
         invoke(corpus / "recipe.yaml", "--output", corpus / "out", "--set", "data.tokenizer.vocab_sise=3")
+
+
+def test_running_text_and_labelled_sentences(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("an old song of the sea\n" * 5, encoding="utf-8")
+    (tmp_path / "labelled").write_text("good a fine film\nbad a dull film\n" * 7, encoding="utf-8")
+    stream = {"task": "language_modeling", "language": "en", "tokenizer": {"model": "char"}}
+    stream |= {"train": [{"text": "text"}], "validation": {"text": "text"}}
+    labels = {"task": "classification", "language": "en", "train": [{"file": "labelled"}], "validation_share": 0.25}
+    for name, data, told in (
+        ("stream", stream, "115 training and 115 validation tokens"),
+        ("labels", labels, "10 training and 4 validation examples"),
+    ):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"data": data}))
+        result = invoke(tmp_path / f"{name}.yaml", "--data", tmp_path, "--output", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        assert told in result.stderr
+    with pytest.raises(DataError, match="was prepared for the task `language_modeling`"):
+        PreparedLabels.open(tmp_path / "stream")

@@ -241,6 +241,24 @@ def test_the_stepwise_stack_is_the_fused_recurrence(cell: CellKind) -> None:
 
 
 @every_cell
+@pytest.mark.parametrize("change", ["cell", "depth", "width"])
+def test_a_state_that_does_not_fit_is_refused(cell: CellKind, change: str) -> None:
+    depth, width = LAYERS + (change == "depth"), D + 2 * (change == "width")
+    hidden = torch.randn(B, depth, width)
+    given_cell = (cell == "lstm") != (change == "cell")
+    state = RecurrentState(hidden, hidden if given_cell else None)
+    message = (
+        rf"that keeps {LAYERS} x {D} numbers a row {'with' if cell == 'lstm' else 'without'} an LSTM's cells was given "
+        rf"a state of {depth} x {width} numbers a row {'with' if given_cell else 'without'} an LSTM's cells"
+    )
+    network, step = Recurrent(cell, E, D, LAYERS), StepwiseRecurrent(cell, E, 5, D, LAYERS)
+    with pytest.raises(TypeError, match=message):
+        network(torch.randn(B, L, E), state)
+    with pytest.raises(TypeError, match=message):
+        step(step.by_words(torch.randn(B, E)), torch.randn(B, 5), state)
+
+
+@every_cell
 def test_first_weights(cell: CellKind) -> None:
     network = Recurrent(cell, E, D, LAYERS, bidirectional=True)
     for name, parameter in network.network.named_parameters():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attento.nn.state import DecoderState, KeyValues, select_rows
+from attento.nn.state import DecoderState, KeyValues, expect_state, select_rows
 
 N, H, L, K, E = 5, 2, 3, 7, 11
 
@@ -50,3 +50,10 @@ def test_append_puts_later_positions_behind() -> None:
     assert torch.equal(both.keys[:, :, 3:], late.keys)
     assert torch.equal(both.values[:, :, :3], early.values)
     assert torch.equal(both.values[:, :, 3:], late.values)
+
+
+def test_a_state_of_the_kind_expected_is_handed_back_and_another_named() -> None:
+    window = Window(torch.randn(N, 13), (), length=17)
+    assert expect_state(window, Window) is window
+    with pytest.raises(TypeError, match="decodes from `Window` was given `KeyValues`; a state belongs to the model"):
+        expect_state(draw_keys_values(L), Window)

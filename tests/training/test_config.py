@@ -20,6 +20,20 @@ DATA: dict[str, Any] = {
 }
 
 
+TEXT: dict[str, Any] = {
+    "task": "language_modeling",
+    "language": "en",
+    "train": [{"text": "text"}],
+    "validation": {"text": "more"},
+}
+SENTENCES: dict[str, Any] = {"task": "classification", "language": "en", "train": [{"file": "labelled"}]}
+OF_TASK: dict[str, dict[str, Any]] = {
+    "translation": {"data": DATA},
+    "language_modeling": {"data": TEXT, "model": {"architecture": "rnn"}},
+    "classification": {"data": SENTENCES, "model": {"architecture": "self_attentive"}},
+}
+
+
 def check(**tree: Any) -> RecipeConfig:
     return check_settings(RecipeConfig, {"data": DATA} | tree, origin="here.yaml")
 
@@ -76,3 +90,82 @@ def test_mistakes_are_told(tree: dict[str, Any], message: str) -> None:
 def test_two_vocabularies_with_a_matrix_each() -> None:
     config = check(data=DATA | {"tokenizer": {"joint": False}}, model={"tied_embeddings": "target"})
     assert not config.data.tokenizer.joint
+
+
+@pytest.mark.parametrize(
+    ("task", "architecture", "able"),
+    [
+        ("translation", "ngram", "transformer, rnn_encoder_decoder, rnn_attention, convs2s, bytenet, token_mixer"),
+        (
+            "translation",
+            "encoder_only",
+            "transformer, rnn_encoder_decoder, rnn_attention, convs2s, bytenet, token_mixer",
+        ),
+        ("language_modeling", "transformer", "ngram, window_mlp, rnn, causal_convolution, decoder_only"),
+        ("language_modeling", "self_attentive", "ngram, window_mlp, rnn, causal_convolution, decoder_only"),
+        ("classification", "decoder_only", "self_attentive, decomposable_attention, encoder_only"),
+        ("classification", "bytenet", "self_attentive, decomposable_attention, encoder_only"),
+    ],
+)
+def test_a_model_of_another_task_is_refused_with_those_that_can(task: str, architecture: str, able: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(**OF_TASK[task] | {"model": {"architecture": architecture}})
+    assert str(caught.value).endswith(
+        f"`model.architecture: {architecture}` cannot do `data.task: {task}`; architectures that can: {able}"
+    )
+
+
+def test_language_and_sentence_models_have_no_default() -> None:
+    for data in (TEXT, SENTENCES):
+        with pytest.raises(ConfigError, match=r"`model\.architecture: transformer` cannot do"):
+            check(data=data)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "able"),
+    [
+        ("translation", "accuracy", "bleu or loss"),
+        ("language_modeling", "bleu", "loss"),
+        ("language_modeling", "accuracy", "loss"),
+        ("classification", "bleu", "accuracy or loss"),
+    ],
+)
+def test_a_metric_of_another_task_is_refused(task: str, metric: str, able: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(**OF_TASK[task], training={"validation": {"metric": metric}})
+    assert str(caught.value).endswith(
+        f"`training.validation.metric: {metric}` is not for `data.task: {task}`; set it to {able}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "smoothing", "metric"),
+    [("translation", 0.1, "bleu"), ("language_modeling", 0.0, "loss"), ("classification", 0.0, "accuracy")],
+)
+def test_each_task_has_its_own_defaults(task: str, smoothing: float, metric: str) -> None:
+    config = check(**OF_TASK[task])
+    assert (config.training.label_smoothing, config.training.validation.metric) == (smoothing, metric)
+    assert config.data.task == task
+    # What the recipe says goes before them.
+    own = {"label_smoothing": 0.3, "validation": {"metric": "loss", "patience": 3}}
+    training = check(**OF_TASK[task], training=own).training
+    assert (training.label_smoothing, training.validation.metric, training.validation.patience) == (0.3, "loss", 3)
+
+
+@pytest.mark.parametrize(("task", "message"), [("language_modelling", "language_modeling"), (7, "7")])
+def test_a_task_that_is_none_is_told(task: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"`data.*{message}"):
+        check(data=TEXT | {"task": task}, model={"architecture": "rnn"})
+
+
+def test_settings_of_another_architecture_are_unknown() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting `model\.window` \(known: architecture, cell, "):
+        check(data=TEXT, model={"architecture": "rnn", "window": 5})
+    with pytest.raises(ConfigError, match=r"`model\.order`: .*, but got 0"):
+        check(data=TEXT, model={"architecture": "ngram", "order": 0})
+
+
+@pytest.mark.parametrize("minutes", [0, -1])
+def test_minutes_must_be_some(minutes: float) -> None:
+    with pytest.raises(ConfigError, match=rf"`training\.max_minutes`.*got {minutes}"):
+        check(training={"max_minutes": minutes})

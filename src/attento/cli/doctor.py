@@ -27,6 +27,7 @@ _PACKAGES: tuple[tuple[str, str | None, str], ...] = (
     ("torch", "train", "training and translation"),
     ("jaxtyping", "train", "tensor shapes"),
     ("tensorboard", "train", "training curves"),
+    ("plotly", "compare", "reports of comparisons"),
     ("zstandard", "zstd", ".zst corpora"),
 )
 # Without these nothing can be trained or translated; the others are conveniences.

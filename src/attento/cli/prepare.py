@@ -1,7 +1,7 @@
-"""`attento prepare`: parallel text in, a tokenizer, memory-mapped ids and a report out."""
+"""`attento prepare`: text in, a tokenizer and memory-mapped ids out, and for parallel text a report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
@@ -12,6 +12,10 @@ from attento.errors import ConfigError
 
 if TYPE_CHECKING:
     from attento.data.config import DataConfig
+    from attento.data.labels.config import LabelDataConfig
+    from attento.data.stream.config import TextDataConfig
+
+    AnyDataConfig: TypeAlias = DataConfig | TextDataConfig | LabelDataConfig
 
 VOCAB_SIZE = 8000
 _OWN_FILES = "Your own files"
@@ -58,9 +62,9 @@ def prepare(
         ),
     ] = None,
 ) -> None:
-    """Clean, tokenize and store parallel text for training, and report on it.
+    """Tokenize and store text for training; parallel text is cleaned first, and reported on.
 
-    Takes the corpora of a recipe, or your own files (all six file and language flags together).
+    Takes the corpora of a recipe, or your own parallel files (all six file and language flags together).
     """
     own = {
         "--source-language": source_language,
@@ -81,13 +85,13 @@ def prepare(
     _run(config, root, output, workers or available_cores())
 
 
-def _from_recipe(path: Path, overrides: list[str]) -> "DataConfig":
+def _from_recipe(path: Path, overrides: list[str]) -> "AnyDataConfig":
     from attento.config import apply_overrides, read_yaml
 
     return _check(apply_overrides(read_yaml(path), _data_only(overrides)), origin=str(path))
 
 
-def _from_files(own: dict[str, Any], vocab_size: int, overrides: list[str]) -> "DataConfig":
+def _from_files(own: dict[str, Any], vocab_size: int, overrides: list[str]) -> "AnyDataConfig":
     from attento.config import apply_overrides
 
     missing = [flag for flag, value in own.items() if value is None]
@@ -112,24 +116,59 @@ def _data_only(overrides: list[str]) -> list[str]:
     return overrides
 
 
-def _check(tree: dict[str, Any], origin: str) -> "DataConfig":
+def _check(tree: dict[str, Any], origin: str) -> "AnyDataConfig":
+    from pydantic import Field
+
     from attento.config import Settings, check_settings
     from attento.data.config import DataConfig
+    from attento.data.labels.config import LabelDataConfig
+    from attento.data.stream.config import TextDataConfig
 
     class DataSection(Settings, extra="ignore"):
         # The rest of a recipe is for training to check.
-        data: DataConfig
+        data: DataConfig | TextDataConfig | LabelDataConfig = Field(discriminator="task")
 
+    data = tree.get("data")
+    if isinstance(data, dict):
+        tree = tree | {"data": {"task": "translation"} | data}
     return check_settings(DataSection, tree, origin=origin).data
 
 
-def _run(config: "DataConfig", root: Path, output: Path, workers: int) -> None:
-    from attento.data.prepare import prepare as prepare_corpus
-    from attento.data.prepared import REPORT_FILE
-
+def _run(config: "AnyDataConfig", root: Path, output: Path, workers: int) -> None:
     with StageProgress() as progress:
-        prepared = prepare_corpus(config, root, output, workers=workers, progress=progress)
-    print((output / REPORT_FILE).read_text(encoding="utf-8"))
+        prepared = _prepare(config, root, output, workers, progress)
+    if prepared.report is not None:
+        print(prepared.report.read_text(encoding="utf-8"))
     for warning in prepared.warnings:
         say(f"warning: {warning}")
-    say(f"prepared: {output} ({len(prepared.train):,} training and {len(prepared.validation):,} validation pairs)")
+    say(f"prepared: {output} ({prepared.size})")
+
+
+class _Prepared(NamedTuple):
+    size: str
+    warnings: tuple[str, ...]
+    report: Path | None = None
+
+
+def _prepare(config: "AnyDataConfig", root: Path, output: Path, workers: int, progress: StageProgress) -> _Prepared:
+    match config.task:
+        case "translation":
+            from attento.data.prepare import prepare as prepare_pairs
+            from attento.data.prepared import REPORT_FILE
+
+            pairs = prepare_pairs(config, root, output, workers=workers, progress=progress)
+            size = f"{len(pairs.train):,} training and {len(pairs.validation):,} validation pairs"
+            return _Prepared(size, pairs.warnings, output / REPORT_FILE)
+        case "language_modeling":
+            from attento.data.stream.prepare import prepare_stream
+
+            stream = prepare_stream(config, root, output, progress=progress)
+            # Before the first token stands bos.
+            train, validation = len(stream.train) - 1, len(stream.validation) - 1
+            return _Prepared(f"{train:,} training and {validation:,} validation tokens", stream.warnings)
+        case "classification":
+            from attento.data.labels.prepare import prepare_labels
+
+            labels = prepare_labels(config, root, output, progress=progress)
+            size = f"{len(labels.train):,} training and {len(labels.validation):,} validation examples"
+            return _Prepared(size, labels.warnings)

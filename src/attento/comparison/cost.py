@@ -1,10 +1,12 @@
 """What training takes of the memory, told by a process that does nothing else."""
 
-import gc
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
+
+import torch
+from torch import nn
 
 from attento.comparison.results import Quantity
 from attento.errors import TrainingError
@@ -12,11 +14,13 @@ from attento.models.language.config import NGramConfig
 from attento.run_folder import RunFolder
 from attento.training.budget import TakenMemory
 from attento.training.build import build_trainer, settle_step
+from attento.training.config import OptimizerConfig
 from attento.training.loop import Trainer
 from attento.training.parallel.alone import join
-from attento.training.process import keep_freed_memory, use_available_cores
+from attento.training.process import use_available_cores
 from attento.training.run import Recipe
 from attento.training.tasks.choose import task_of
+from attento.training.update.optimizer import build_optimizer
 
 
 def peak_memory(recipe: Recipe, run: Path, steps: int) -> Quantity:
@@ -46,7 +50,6 @@ def peak_memory(recipe: Recipe, run: Path, steps: int) -> Quantity:
 
 
 def _peak(recipe: Recipe, run: Path, steps: int) -> tuple[int, str]:
-    keep_freed_memory()
     use_available_cores()
     folder = RunFolder(run)
     assert recipe.prepared is not None
@@ -54,16 +57,22 @@ def _peak(recipe: Recipe, run: Path, steps: int) -> tuple[int, str]:
     with join(recipe.config) as world:
         config = settle_step(recipe.config, corpus, folder, _say_nothing, world)
 
-        def train(steps: int) -> None:
+        def train() -> None:
             trainer = build_trainer(config, corpus, folder, world, Trainer)
             batches = trainer.batches.from_position()
             for _ in range(steps):
                 trainer.step(next(batches)[1], _say_nothing)
 
-        # The first step also loads libraries, which are the same for all systems.
-        train(1)
-        gc.collect()
-        return TakenMemory(world.device).peak_of(lambda: train(steps)), world.device.type
+        _load_libraries(config.training.optimizer, world.device)
+        return TakenMemory(world.device).peak_of(train), world.device.type
+
+
+def _load_libraries(config: OptimizerConfig, device: torch.device) -> None:
+    """Do a step of next to nothing: the first one loads what is the same for all systems."""
+    layer = nn.Linear(64, 64, device=device)
+    optimizer = build_optimizer(config, list(layer.parameters()))
+    layer(torch.ones(64, 64, device=device)).sum().backward()
+    optimizer.step()
 
 
 def _say_nothing(message: str) -> None: ...

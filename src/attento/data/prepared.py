@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attento.config import check_settings
 from attento.data.config import DataConfig
-from attento.data.record import RECORD_FILE, read_task_record
+from attento.data.record import RECORD_FILE, read_task_record, recorded_settings
 from attento.data.shards import ParallelShards, shard_paths
 from attento.data.stamps import Stamps
-from attento.errors import ConfigError, DataError
+from attento.errors import DataError
 from attento.text.tokenizer import TokenizerPair
 
 FORMAT = 2
@@ -46,10 +45,7 @@ class PreparedCorpus:
             DataError: the folder is missing, incomplete, damaged or of another format.
         """
         record = read_record(path)
-        try:
-            config = check_settings(DataConfig, record["settings"], origin=str(path / RECORD_FILE))
-        except ConfigError as problem:
-            raise DataError(f"{problem}; prepare the data again") from problem
+        config = recorded_settings(record, DataConfig, path)
         return cls(
             path=path,
             config=config,

@@ -1,13 +1,15 @@
 """What prepared folders share, whatever their task: the record that names it, and arrays."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.errors import DataError
+from attento.config import SettingsT, check_settings
+from attento.errors import ConfigError, DataError
 
 RECORD_FILE = "prepared.json"
 TOKENIZER_FILE = "tokenizer.model"
@@ -34,6 +36,18 @@ def read_task_record(path: Path, task: str, version: int) -> dict[str, Any]:
     if found is None or record.get("format") != version:
         raise DataError(f"{path}: was prepared by another version of Attento; prepare the data again")
     return record  # type: ignore[no-any-return]  # held by the line above
+
+
+def recorded_settings(record: Mapping[str, Any], kind: type[SettingsT], path: Path) -> SettingsT:
+    """Return the settings that a folder was prepared with.
+
+    Raises:
+        DataError: they are not such settings.
+    """
+    try:
+        return check_settings(kind, record["settings"], origin=str(path / RECORD_FILE))
+    except ConfigError as problem:
+        raise DataError(f"{problem}; prepare the data again") from problem
 
 
 def save_array(path: Path, values: NDArray[np.generic]) -> None:

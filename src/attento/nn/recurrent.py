@@ -90,7 +90,8 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
     ) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.d_hidden = cell, d_hidden
+        self.vectors = layers * (1 + bidirectional)
         # torch warns of a dropout that has no two layers to stand between.
         between = dropout if layers > 1 else 0.0
         self.network = _NETWORKS[cell](
@@ -101,10 +102,7 @@ class Recurrent(nn.Module):
 
     def start(self, rows: int) -> RecurrentState:
         """Return the state of so many sequences of which nothing is read yet: zeros."""
-        network = self.network
-        vectors = network.num_layers * (2 if network.bidirectional else 1)
-        weight = next(network.parameters())
-        zeros = weight.new_zeros(rows, vectors, network.hidden_size)
+        zeros = next(self.parameters()).new_zeros(rows, self.vectors, self.d_hidden)
         return RecurrentState(zeros, zeros if self.cell == "lstm" else None)
 
     def forward(
@@ -120,8 +118,12 @@ class Recurrent(nn.Module):
             state: what to go on from; zeros if None.
             mask: which vectors are real; all if None. In each row the real ones come first. Outputs at the others are
                 zero, and the state returned is that after the last real one.
+
+        Raises:
+            TypeError: the state is that of another cell, depth or width.
         """
         state = state or self.start(len(inputs))
+        _expect_fit(state, self.vectors, self.d_hidden, self.cell)
         if mask is None or bool(mask.all()):
             outputs, last = self.network(inputs, self._for_torch(state))
             return outputs, self._from_torch(last)
@@ -157,7 +159,7 @@ class StepwiseRecurrent(nn.Module):
         self, cell: CellKind, d_word: int, d_feed: int, d_hidden: int, layers: int = 1, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.d_hidden = cell, d_hidden
         gates = GATES[cell] * d_hidden
         self.by_words = nn.Linear(d_word, gates)
         self.by_feed = nn.Linear(d_feed, gates, bias=False)
@@ -178,7 +180,11 @@ class StepwiseRecurrent(nn.Module):
             by_word: what `by_words` makes of the word.
             feed: the other part of the input.
             state: what to go on from.
+
+        Raises:
+            TypeError: the state is that of another cell, depth or width.
         """
+        _expect_fit(state, len(self.by_hidden), self.d_hidden, self.cell)
         by_input = torch.addmm(by_word, feed, self.by_feed.weight.T)
         hiddens: list[Tensor] = []
         cells: list[Tensor] = []
@@ -222,6 +228,21 @@ def draw_recurrent(parameter: Tensor, cell: CellKind, name: str) -> None:
         nn.init.zeros_(parameter)
         if cell == "lstm" and name.startswith("bias_ih"):
             nn.init.ones_(gates[1])
+
+
+def _expect_fit(state: RecurrentState, vectors: int, width: int, cell: CellKind) -> None:
+    # The states of Elman's cells and of gated units are of one form: nothing tells them apart.
+    _, given_vectors, given_width = state.hidden.shape
+    wanted, given = _form(vectors, width, cell == "lstm"), _form(given_vectors, given_width, state.cell is not None)
+    if given != wanted:
+        raise TypeError(
+            f"a recurrent network that keeps {wanted} was given a state of {given}; "
+            "a state belongs to the model whose `start` made it"
+        )
+
+
+def _form(vectors: int, width: int, has_cell: bool) -> str:
+    return f"{vectors} x {width} numbers a row {'with' if has_cell else 'without'} an LSTM's cells"
 
 
 def _where(keep: Bool[Tensor, " B"], new: RecurrentState, old: RecurrentState) -> RecurrentState:

@@ -32,7 +32,7 @@ def expect_state(state: object, kind: type[StateT]) -> StateT:
     """
     if not isinstance(state, kind):
         raise TypeError(
-            f"a model that decodes from a {kind.__name__} was given a {type(state).__name__}; "
+            f"a model that decodes from `{kind.__name__}` was given `{type(state).__name__}`; "
             "a state belongs to the model whose `start` made it"
         )
     return state

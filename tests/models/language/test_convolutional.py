@@ -131,7 +131,7 @@ def test_another_models_state_is_refused() -> None:
         def select(self, indices: Tensor) -> "Other":
             return self
 
-    with pytest.raises(TypeError, match="CausalConvolutionState was given a Other"):
+    with pytest.raises(TypeError, match="`CausalConvolutionState` was given `Other`"):
         make().decode(torch.randint(V, (B, T)), Other())
 
 

@@ -174,6 +174,6 @@ def test_weights_in_half_precision_give_their_own_format(positions: str) -> None
 def test_another_models_state_is_refused() -> None:
     model = make()
     foreign = Memory(torch.zeros(B, T, D), torch.ones(B, T, dtype=torch.bool))
-    with pytest.raises(TypeError, match="decodes from a DecoderOnlyState was given a Memory"):
+    with pytest.raises(TypeError, match="decodes from `DecoderOnlyState` was given `Memory`"):
         model.decode(torch.randint(V, (B, T)), foreign)
     assert isinstance(model.start(B), DecoderOnlyState)

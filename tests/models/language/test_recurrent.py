@@ -115,5 +115,7 @@ def test_dropout_draws_in_training_alone() -> None:
 
 
 def test_another_models_state_is_refused() -> None:
-    with pytest.raises(TypeError, match="decodes from a RecurrentState was given a WindowState"):
+    with pytest.raises(TypeError, match="decodes from `RecurrentState` was given `WindowState`"):
         make().decode(torch.randint(V, (B, T)), WindowState(torch.empty(B, 0, dtype=torch.long)))
+    with pytest.raises(TypeError, match="a state belongs to the model whose `start` made it"):
+        make().decode(torch.randint(V, (B, T)), make(layers=3).start(B))

@@ -109,5 +109,5 @@ def test_dropout_draws_in_training_alone() -> None:
 
 
 def test_another_models_state_is_refused() -> None:
-    with pytest.raises(TypeError, match="decodes from a WindowState was given a NGramState"):
+    with pytest.raises(TypeError, match="decodes from `WindowState` was given `NGramState`"):
         make().decode(torch.randint(V, (B, T)), NGramState(torch.empty(B, 0, dtype=torch.long)))

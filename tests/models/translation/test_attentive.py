@@ -208,7 +208,7 @@ def test_every_weight_is_learned_in_bfloat16(score: Score) -> None:
 def test_a_state_of_another_model_is_refused() -> None:
     model = make()
     memory = model.encode(*draw_source())
-    with pytest.raises(TypeError, match="AttentiveState was given a RecurrentState"):
+    with pytest.raises(TypeError, match="`AttentiveState` was given `RecurrentState`"):
         model.decode(draw_target(), memory.final)
 
 

@@ -177,7 +177,7 @@ def test_selecting_from_state_and_memory_is_selecting_from_the_input(rows: list[
 
 def test_another_models_state_is_refused() -> None:
     memory = Memory(torch.zeros(B, S, D).double(), torch.ones(B, S, dtype=torch.bool))
-    with pytest.raises(TypeError, match="ByteNetState was given a Memory"):
+    with pytest.raises(TypeError, match="`ByteNetState` was given `Memory`"):
         make().decode(draw_target(), memory)
 
 

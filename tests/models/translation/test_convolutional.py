@@ -167,9 +167,9 @@ def test_selecting_from_state_and_memory_is_selecting_from_the_input(rows: list[
 def test_what_another_model_made_is_refused() -> None:
     model = make()
     memory = Memory(torch.zeros(B, S, D).double(), torch.ones(B, S, dtype=torch.bool))
-    with pytest.raises(TypeError, match="ConvS2SState was given a Memory"):
+    with pytest.raises(TypeError, match="`ConvS2SState` was given `Memory`"):
         model.decode(draw_target(), memory)
-    with pytest.raises(TypeError, match="ConvS2SMemory was given a Memory"):
+    with pytest.raises(TypeError, match="`ConvS2SMemory` was given `Memory`"):
         model.start(memory)
 
 

@@ -144,5 +144,5 @@ def test_one_matrix_for_two_vocabularies_is_refused() -> None:
 
 def test_another_models_state_is_refused() -> None:
     model, (source, target) = make(), draw()
-    with pytest.raises(TypeError, match="decodes from a TransformerState was given a Memory"):
+    with pytest.raises(TypeError, match="decodes from `TransformerState` was given `Memory`"):
         model.decode(target, model.encode(source, REAL))

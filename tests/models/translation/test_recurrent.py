@@ -144,7 +144,7 @@ def test_selecting_from_the_state_is_selecting_from_the_input(cell: CellKind) ->
 
 def test_a_state_of_another_model_is_refused() -> None:
     model, other = make("lstm"), make("lstm").decoder.start(B)
-    with pytest.raises(TypeError, match="decodes from a RecurrentDecoderState was given a RecurrentState"):
+    with pytest.raises(TypeError, match="decodes from `RecurrentDecoderState` was given `RecurrentState`"):
         model.decode(draw_target(), other)
 
 

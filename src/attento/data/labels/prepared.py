@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from attento.config import check_settings
 from attento.data.labels.config import LabelDataConfig
 from attento.data.labels.examples import Examples
-from attento.data.record import RECORD_FILE, TOKENIZER_FILE, read_task_record
-from attento.errors import ConfigError, DataError
+from attento.data.record import TOKENIZER_FILE, read_task_record, recorded_settings
 from attento.text.tokenizer import Tokenizer
 
 TASK = "classification"
@@ -40,10 +38,7 @@ class PreparedLabels:
             DataError: the folder is missing, incomplete, damaged, or of another task or format.
         """
         record = read_task_record(path, TASK, FORMAT)
-        try:
-            config = check_settings(LabelDataConfig, record["settings"], origin=str(path / RECORD_FILE))
-        except ConfigError as problem:
-            raise DataError(f"{problem}; prepare the data again") from problem
+        config = recorded_settings(record, LabelDataConfig, path)
         return cls(
             path=path,
             config=config,

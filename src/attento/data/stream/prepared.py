@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.config import check_settings
-from attento.data.record import RECORD_FILE, TOKENIZER_FILE, open_array, read_task_record
+from attento.data.record import TOKENIZER_FILE, open_array, read_task_record, recorded_settings
 from attento.data.stream.config import TextDataConfig
-from attento.errors import ConfigError, DataError
 from attento.text.tokenizer import Tokenizer
 
 TASK = "language_modeling"
@@ -44,10 +42,7 @@ class PreparedStream:
             DataError: the folder is missing, incomplete, damaged, or of another task or format.
         """
         record = read_task_record(path, TASK, FORMAT)
-        try:
-            config = check_settings(TextDataConfig, record["settings"], origin=str(path / RECORD_FILE))
-        except ConfigError as problem:
-            raise DataError(f"{problem}; prepare the data again") from problem
+        config = recorded_settings(record, TextDataConfig, path)
         return cls(
             path=path,
             config=config,

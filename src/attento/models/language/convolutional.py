@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attento.models.base import NeuralLanguageModel
 from attento.models.language.config import CausalConvolutionConfig
+from attento.models.language.tied import TiedLanguageModel
 from attento.nn.convolution import CausalConvolution, draw_linear
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, TargetIds
 
@@ -31,16 +30,13 @@ class CausalConvolutionState:
         return select_rows(self, indices)
 
 
-class CausalConvolutionModel(NeuralLanguageModel):
+class CausalConvolutionModel(TiedLanguageModel):
     """Reads a text by convolutions that look ever further back; forgets what is out of their reach."""
 
     def __init__(self, config: CausalConvolutionConfig, vocab_size: int) -> None:
         """Make the model with freshly drawn weights."""
-        super().__init__()
-        self.vocab_size, self.d_model, self.max_length = vocab_size, config.d_model, None
-        self.embedding = TokenEmbedding(vocab_size, config.d_model)
-        # None where the input's matrix serves: a tied matrix has one name in the file of weights.
-        self.output_embedding = None if config.tied_embeddings else TokenEmbedding(vocab_size, config.d_model)
+        super().__init__(config, vocab_size)
+        self.max_length = None
         self.dropout = Dropout(config.dropout)
         dilations = config.dilations * config.blocks
         self.layers = nn.ModuleList(GatedLayer(config, dilation, len(dilations)) for dilation in dilations)
@@ -63,10 +59,6 @@ class CausalConvolutionModel(NeuralLanguageModel):
             skipped = skipped + skip
             windows.append(window)
         return self.output(skipped.relu()), CausalConvolutionState(tuple(windows))
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.embedding).weight, None
 
 
 class GatedLayer(nn.Module):

@@ -6,11 +6,11 @@ al. 2017 (arXiv:1706.03762) without their attention to a source.
 
 from dataclasses import dataclass
 
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from attento.models.base import NeuralLanguageModel
 from attento.models.language.config import DecoderOnlyConfig
+from attento.models.language.tied import TiedLanguageModel
 from attento.models.layers import (
     DecoderLayer,
     LayerState,
@@ -20,7 +20,6 @@ from attento.models.layers import (
     make_positions,
 )
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.positions import add_positions
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, TargetIds
@@ -38,16 +37,12 @@ class DecoderOnlyState:
         return select_rows(self, indices)
 
 
-class DecoderOnly(NeuralLanguageModel):
+class DecoderOnly(TiedLanguageModel):
     """A stack of masked self-attention: each token's vector, made of itself and all before it, predicts the next."""
 
     def __init__(self, config: DecoderOnlyConfig, vocab_size: int) -> None:
         """Make the model with freshly drawn weights."""
-        super().__init__()
-        self.vocab_size, self.d_model = vocab_size, config.d_model
-        self.embedding = TokenEmbedding(vocab_size, config.d_model)
-        # None where the input's matrix serves: a tied matrix has one name in the file of weights.
-        self.output_embedding = None if config.tied_embeddings else TokenEmbedding(vocab_size, config.d_model)
+        super().__init__(config, vocab_size)
         self.positions = make_positions(config)
         self.max_length = self.positions.max_length
         self.dropout = Dropout(config.dropout)
@@ -68,7 +63,3 @@ class DecoderOnly(NeuralLanguageModel):
         hidden = self.dropout(add_positions(self.embedding(target), positions))
         hidden, layers = decode_through(self.decoder, hidden, state.layers, state.length, recompute=self.recompute)
         return self.decoder_norm(hidden), DecoderOnlyState(layers, state.length + target.size(1))
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.embedding).weight, None

@@ -5,28 +5,21 @@ arXiv:1409.2329: layer on layer of Elman's, gated or long short-term memory cell
 between layers and none on what a cell hands to itself.
 """
 
-from jaxtyping import Float
-from torch import Tensor
-
-from attento.models.base import NeuralLanguageModel
 from attento.models.language.config import RecurrentLanguageConfig
+from attento.models.language.tied import TiedLanguageModel
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.recurrent import Recurrent, RecurrentState
 from attento.nn.state import DecoderState, expect_state
 from attento.shapes import Hidden, TargetIds
 
 
-class RecurrentLanguageModel(NeuralLanguageModel):
+class RecurrentLanguageModel(TiedLanguageModel):
     """Holds all that it has read in a vector a layer."""
 
     def __init__(self, config: RecurrentLanguageConfig, vocab_size: int) -> None:
         """Make the model with freshly drawn weights."""
-        super().__init__()
-        self.vocab_size, self.d_model, self.max_length = vocab_size, config.d_model, None
-        self.embedding = TokenEmbedding(vocab_size, config.d_model)
-        # None where the input's matrix serves: a tied matrix has one name in the file of weights.
-        self.output_embedding = None if config.tied_embeddings else TokenEmbedding(vocab_size, config.d_model)
+        super().__init__(config, vocab_size)
+        self.max_length = None
         self.recurrent = Recurrent(config.cell, config.d_model, config.d_model, config.layers, config.dropout)
         self.dropout = Dropout(config.dropout)
 
@@ -39,7 +32,3 @@ class RecurrentLanguageModel(NeuralLanguageModel):
         vectors = self.dropout(self.embedding(target))
         hidden, after = self.recurrent(vectors, expect_state(state, RecurrentState))
         return self.dropout(hidden), after
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.embedding).weight, None

@@ -12,11 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attento.models.base import NeuralLanguageModel
 from attento.models.language.config import WindowMLPConfig
+from attento.models.language.tied import TiedLanguageModel
 from attento.models.layers import draw_linear
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, TargetIds
 
@@ -32,18 +31,15 @@ class WindowState:
         return select_rows(self, indices)
 
 
-class WindowMLP(NeuralLanguageModel):
+class WindowMLP(TiedLanguageModel):
     """Predicts from the vectors of the last tokens, each at its place in the window; forgets all that is older."""
 
     def __init__(self, config: WindowMLPConfig, vocab_size: int) -> None:
         """Make the model with freshly drawn weights."""
-        super().__init__()
-        # What predicts is the hidden layer: its width is the model's.
-        self.vocab_size, self.d_model, self.max_length = vocab_size, config.d_hidden, None
+        # What predicts is the hidden layer.
+        super().__init__(config, vocab_size, d_output=config.d_hidden)
+        self.max_length = None
         self.window = config.window
-        self.embedding = TokenEmbedding(vocab_size, config.d_model)
-        # None where the input's matrix serves: a tied matrix has one name in the file of weights.
-        self.output_embedding = None if config.tied_embeddings else TokenEmbedding(vocab_size, config.d_hidden)
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
         self.hidden = nn.Linear(config.window * config.d_model, config.d_hidden)
         self.dropout = Dropout(config.dropout)

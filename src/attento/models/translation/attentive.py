@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attento.models.base import EncoderDecoder, Memory
+from attento.models.base import Memory
 from attento.models.translation.config import RecurrentAttentionConfig
 from attento.models.translation.recurrent import DeepOutput, RecurrentMemory, glorot
+from attento.models.translation.tied import TiedEncoderDecoder
 from attento.nn.alignment import Alignment, AlignmentSource
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.recurrent import Recurrent, RecurrentState, StepwiseRecurrent
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, SourceIds, SourceMask, TargetIds
@@ -42,29 +42,14 @@ class AttentiveState:
         return select_rows(self, indices)
 
 
-class RecurrentAttention(EncoderDecoder):
+class RecurrentAttention(TiedEncoderDecoder):
     """An RNN that reads and an RNN that writes with attention to all that was read."""
 
     def __init__(self, config: RecurrentAttentionConfig, source_vocab_size: int, target_vocab_size: int) -> None:
-        """Make the model with freshly drawn weights.
-
-        Raises:
-            ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
-        """
-        super().__init__()
-        if config.tied_embeddings == "all" and source_vocab_size != target_vocab_size:
-            raise ValueError(
-                "`model.tied_embeddings: all` needs one joint vocabulary, but the source has "
-                f"{source_vocab_size} tokens and the target {target_vocab_size}; set it to `target` or `none`, "
-                "or `data.tokenizer.joint: true`"
-            )
-        self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
-        self.d_model = d_model = config.d_model
+        """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
+        super().__init__(config, source_vocab_size, target_vocab_size)
         self.max_source_length = self.max_target_length = None
-        self.target_embedding = TokenEmbedding(target_vocab_size, d_model)
-        # None where the target's matrix serves: a tied matrix has one name in the file of weights.
-        self.source_embedding = None if config.tied_embeddings == "all" else TokenEmbedding(source_vocab_size, d_model)
-        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if config.tied_embeddings == "none" else None
+        d_model = config.d_model
         self.dropout = Dropout(config.dropout)
         additive = config.attention == "additive"
         self.encoder = Recurrent(config.cell, d_model, d_model, config.encoder_layers, config.dropout, additive)
@@ -72,8 +57,7 @@ class RecurrentAttention(EncoderDecoder):
 
     def encode(self, source: SourceIds, source_mask: SourceMask) -> RecurrentMemory:
         """Read the source in both directions (Bahdanau et al. 2015, section 3.2), or in one (Luong et al. 2015)."""
-        embedding = self.source_embedding or self.target_embedding
-        hidden, final = self.encoder(self.dropout(embedding(source)), None, source_mask)
+        hidden, final = self.encoder(self.dropout(self.embed_source(source)), None, source_mask)
         return RecurrentMemory(self.dropout(hidden), source_mask, final)
 
     def start(self, memory: Memory) -> AttentiveState:
@@ -85,10 +69,6 @@ class RecurrentAttention(EncoderDecoder):
         state = expect_state(state, AttentiveState)
         hidden, after = self.decoder(self.dropout(self.target_embedding(target)), state)
         return self.dropout(hidden), after
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every target token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.target_embedding).weight, None
 
 
 class BahdanauDecoder(nn.Module):

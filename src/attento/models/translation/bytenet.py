@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attento.models.base import EncoderDecoder, Memory
+from attento.models.base import Memory
 from attento.models.translation.config import ByteNetConfig
+from attento.models.translation.tied import TiedEncoderDecoder
 from attento.nn.convolution import CausalConvolution, SourceConvolution, draw_linear
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, SourceIds, SourceMask, TargetIds
 
@@ -36,40 +36,22 @@ class ByteNetState:
         return select_rows(self, indices)
 
 
-class ByteNet(EncoderDecoder):
+class ByteNet(TiedEncoderDecoder):
     """An encoder and a decoder of dilated residual blocks that stand on each other, column on column."""
 
     max_source_length: int | None = None
     max_target_length: int | None = None
 
     def __init__(self, config: ByteNetConfig, source_vocab_size: int, target_vocab_size: int) -> None:
-        """Make the model with freshly drawn weights.
-
-        Raises:
-            ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
-        """
-        super().__init__()
-        if config.tied_embeddings == "all" and source_vocab_size != target_vocab_size:
-            raise ValueError(
-                "`model.tied_embeddings: all` needs one joint vocabulary, but the source has "
-                f"{source_vocab_size} tokens and the target {target_vocab_size}; set it to `target` or `none`, "
-                "or `data.tokenizer.joint: true`"
-            )
-        self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
-        self.d_model = d_model = config.d_model
+        """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
+        super().__init__(config, source_vocab_size, target_vocab_size)
         self.length_factor = config.length_factor
-        self.target_embedding = TokenEmbedding(target_vocab_size, d_model)
-        # None where the target's matrix serves: a tied matrix has one name in the file of weights.
-        self.source_embedding = None if config.tied_embeddings == "all" else TokenEmbedding(source_vocab_size, d_model)
-        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if config.tied_embeddings == "none" else None
         self.dropout = Dropout(config.dropout)
         dilations = config.dilations * config.blocks
         self.encoder = nn.ModuleList(EncoderBlock(config, dilation) for dilation in dilations)
         self.decoder = nn.ModuleList(DecoderBlock(config, dilation) for dilation in dilations)
-        self.encoder_output, self.decoder_output = (
-            NormalisedLinear(d_model, d_model),
-            NormalisedLinear(d_model, d_model),
-        )
+        self.encoder_output = NormalisedLinear(self.d_model, self.d_model)
+        self.decoder_output = NormalisedLinear(self.d_model, self.d_model)
 
     def encode(self, source: SourceIds, source_mask: SourceMask) -> Memory:
         """Read the source by dilated convolutions, on columns some more than it has tokens.
@@ -77,8 +59,7 @@ class ByteNet(EncoderDecoder):
         A source of n tokens gets `length_factor` * n columns, rounded up, since its translation may be the longer one;
         those beyond its end start as zeros, and the convolutions fill them (the paper's dynamic unfolding).
         """
-        embedding = self.source_embedding or self.target_embedding
-        hidden = self.dropout(embedding(source)).masked_fill(~source_mask[..., None], 0)
+        hidden = self.dropout(self.embed_source(source)).masked_fill(~source_mask[..., None], 0)
         columns = [math.ceil(self.length_factor * length) for length in range(source.size(1) + 1)]
         extended = torch.tensor(columns, device=source.device)[source_mask.sum(1)]
         mask = torch.arange(columns[-1], device=source.device) < extended[:, None]  # (B, S) -> (B, S')
@@ -106,10 +87,6 @@ class ByteNet(EncoderDecoder):
             hidden, window = block(hidden, window)
             windows.append(window)
         return self.decoder_output(hidden), ByteNetState(tuple(windows), state.columns, length)
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every target token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.target_embedding).weight, None
 
 
 class NormalisedLinear(nn.Module):

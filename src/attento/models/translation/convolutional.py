@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attento.models.base import EncoderDecoder, Memory
+from attento.models.base import Memory
 from attento.models.translation.config import ConvS2SConfig
+from attento.models.translation.tied import TiedEncoderDecoder
 from attento.nn.attention import attend
 from attento.nn.convolution import CausalConvolution, SourceConvolution, draw_linear
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.masks import padding_mask
 from attento.nn.positions import LearnedPositions, add_positions
 from attento.nn.state import DecoderState, KeyValues, expect_state, select_rows
@@ -50,32 +50,16 @@ class ConvS2SState:
         return select_rows(self, indices)
 
 
-class ConvS2S(EncoderDecoder):
+class ConvS2S(TiedEncoderDecoder):
     """An encoder and a decoder of gated convolutions; every decoder layer attends to the source."""
 
     def __init__(self, config: ConvS2SConfig, source_vocab_size: int, target_vocab_size: int) -> None:
-        """Make the model with freshly drawn weights.
-
-        Raises:
-            ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
-        """
-        super().__init__()
-        if config.tied_embeddings == "all" and source_vocab_size != target_vocab_size:
-            raise ValueError(
-                "`model.tied_embeddings: all` needs one joint vocabulary, but the source has "
-                f"{source_vocab_size} tokens and the target {target_vocab_size}; set it to `target` or `none`, "
-                "or `data.tokenizer.joint: true`"
-            )
-        self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
-        self.d_model = d_model = config.d_model
+        """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
+        super().__init__(config, source_vocab_size, target_vocab_size)
         self.max_source_length: int | None = config.max_positions
         self.max_target_length: int | None = config.max_positions
-        self.target_embedding = TokenEmbedding(target_vocab_size, d_model)
-        # None where the target's matrix serves: a tied matrix has one name in the file of weights.
-        self.source_embedding = None if config.tied_embeddings == "all" else TokenEmbedding(source_vocab_size, d_model)
-        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if config.tied_embeddings == "none" else None
-        self.source_positions = LearnedPositions(d_model, config.max_positions)
-        self.target_positions = LearnedPositions(d_model, config.max_positions)
+        self.source_positions = LearnedPositions(config.d_model, config.max_positions)
+        self.target_positions = LearnedPositions(config.d_model, config.max_positions)
         for positions in (self.source_positions, self.target_positions):
             nn.init.normal_(positions.weight)
         self.dropout = Dropout(config.dropout)
@@ -86,9 +70,8 @@ class ConvS2S(EncoderDecoder):
 
     def encode(self, source: SourceIds, source_mask: SourceMask) -> ConvS2SMemory:
         """Read the source by a stack of gated convolutions (section 3.2)."""
-        embedding = self.source_embedding or self.target_embedding
         positions = self.source_positions(0, source.size(1))
-        embedded = self.dropout(add_positions(embedding(source), positions) * _START)
+        embedded = self.dropout(add_positions(self.embed_source(source), positions) * _START)
         hidden = self.encoder_input(embedded)
         for layer in self.encoder:
             hidden = layer(hidden, source_mask)
@@ -116,10 +99,6 @@ class ConvS2S(EncoderDecoder):
             windows.append(window)
         features = self.decoder_output(self.dropout(hidden))
         return features, ConvS2SState(tuple(windows), state.source, state.source_mask, state.length + target.size(1))
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every target token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.target_embedding).weight, None
 
 
 class EncoderLayer(nn.Module):

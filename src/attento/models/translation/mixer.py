@@ -19,11 +19,7 @@ class TokenMixer(Transformer):
     """An encoder that reads by token mixing; a Transformer's decoder writes."""
 
     def __init__(self, config: TokenMixerConfig, source_vocab_size: int, target_vocab_size: int) -> None:
-        """Make the model with freshly drawn weights.
-
-        Raises:
-            ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
-        """
+        """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
         super().__init__(config, source_vocab_size, target_vocab_size)
         # Each position has weights of its own, so the order is known already (section 2).
         self.source_positions = NoPositions(config.d_model)

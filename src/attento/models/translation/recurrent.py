@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attento.models.base import EncoderDecoder, Memory
+from attento.models.base import Memory
 from attento.models.translation.config import RecurrentConfig
+from attento.models.translation.tied import TiedEncoderDecoder
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.recurrent import Recurrent, RecurrentState
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, SourceIds, SourceMask, TargetIds
@@ -42,30 +42,15 @@ class RecurrentDecoderState:
         return select_rows(self, indices)
 
 
-class RecurrentEncoderDecoder(EncoderDecoder):
+class RecurrentEncoderDecoder(TiedEncoderDecoder):
     """An RNN that reads the source into one state and an RNN that writes from it."""
 
     def __init__(self, config: RecurrentConfig, source_vocab_size: int, target_vocab_size: int) -> None:
-        """Make the model with freshly drawn weights.
-
-        Raises:
-            ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
-        """
-        super().__init__()
-        if config.tied_embeddings == "all" and source_vocab_size != target_vocab_size:
-            raise ValueError(
-                "`model.tied_embeddings: all` needs one joint vocabulary, but the source has "
-                f"{source_vocab_size} tokens and the target {target_vocab_size}; set it to `target` or `none`, "
-                "or `data.tokenizer.joint: true`"
-            )
-        self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
-        self.d_model = d_model = config.d_model
+        """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
+        super().__init__(config, source_vocab_size, target_vocab_size)
         self.max_source_length = self.max_target_length = None
+        d_model = config.d_model
         self.reverse_source = config.reverse_source
-        self.target_embedding = TokenEmbedding(target_vocab_size, d_model)
-        # None where the target's matrix serves: a tied matrix has one name in the file of weights.
-        self.source_embedding = None if config.tied_embeddings == "all" else TokenEmbedding(source_vocab_size, d_model)
-        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if config.tied_embeddings == "none" else None
         self.dropout = Dropout(config.dropout)
         summarised = config.cell != "lstm"
         self.encoder = Recurrent(config.cell, d_model, d_model, config.encoder_layers, config.dropout)
@@ -79,8 +64,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         """Read the source from left to right, or its real tokens from right to left (`reverse_source`)."""
         if self.reverse_source:
             source = _reversed(source, source_mask)
-        embedding = self.source_embedding or self.target_embedding
-        hidden, final = self.encoder(self.dropout(embedding(source)), None, source_mask)
+        hidden, final = self.encoder(self.dropout(self.embed_source(source)), None, source_mask)
         return RecurrentMemory(hidden, source_mask, final)
 
     def start(self, memory: Memory) -> RecurrentDecoderState:
@@ -102,10 +86,6 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             hidden, recurrent = self.decoder(torch.cat((words, summary), dim=-1), state.recurrent)
             hidden = self.output(hidden, words, state.summary[:, None])
         return self.dropout(hidden), RecurrentDecoderState(recurrent, state.summary)
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every target token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.target_embedding).weight, None
 
 
 class Summary(nn.Module):

@@ -6,10 +6,10 @@ see what each is for: see `StackConfig`.
 
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-from attento.models.base import EncoderDecoder, Memory
+from attento.models.base import Memory
 from attento.models.layers import (
     DecoderLayer,
     EncoderLayer,
@@ -21,8 +21,8 @@ from attento.models.layers import (
     run,
 )
 from attento.models.translation.config import TransformerStacksConfig
+from attento.models.translation.tied import TiedEncoderDecoder
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
 from attento.nn.positions import add_positions
 from attento.nn.state import DecoderState, expect_state, select_rows
 from attento.shapes import Hidden, SourceIds, SourceMask, TargetIds
@@ -41,28 +41,12 @@ class TransformerState:
         return select_rows(self, indices)
 
 
-class Transformer(EncoderDecoder):
+class Transformer(TiedEncoderDecoder):
     """An encoder that reads by self-attention and a decoder that writes by attending to itself and to the source."""
 
     def __init__(self, config: TransformerStacksConfig, source_vocab_size: int, target_vocab_size: int) -> None:
-        """Make the model with freshly drawn weights.
-
-        Raises:
-            ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
-        """
-        super().__init__()
-        if config.tied_embeddings == "all" and source_vocab_size != target_vocab_size:
-            raise ValueError(
-                "`model.tied_embeddings: all` needs one joint vocabulary, but the source has "
-                f"{source_vocab_size} tokens and the target {target_vocab_size}; set it to `target` or `none`, "
-                "or `data.tokenizer.joint: true`"
-            )
-        self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
-        self.d_model = d_model = config.d_model
-        self.target_embedding = TokenEmbedding(target_vocab_size, d_model)
-        # None where the target's matrix serves: a tied matrix has one name in the file of weights.
-        self.source_embedding = None if config.tied_embeddings == "all" else TokenEmbedding(source_vocab_size, d_model)
-        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if config.tied_embeddings == "none" else None
+        """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
+        super().__init__(config, source_vocab_size, target_vocab_size)
         self.source_positions, self.target_positions = make_positions(config), make_positions(config)
         self.max_source_length = self.source_positions.max_length
         self.max_target_length = self.target_positions.max_length
@@ -81,8 +65,7 @@ class Transformer(EncoderDecoder):
 
     def encode(self, source: SourceIds, source_mask: SourceMask) -> Memory:
         """Read the source by a stack of self-attention layers (section 3.1, Encoder)."""
-        embedding = self.source_embedding or self.target_embedding
-        hidden = self.dropout(add_positions(embedding(source), self.source_positions(0, source.size(1))))
+        hidden = self.dropout(add_positions(self.embed_source(source), self.source_positions(0, source.size(1))))
         for layer in self.encoder:
             hidden = run(layer, hidden, source_mask, recompute=self.recompute)
         return Memory(self.encoder_norm(hidden, source_mask), source_mask)
@@ -104,7 +87,3 @@ class Transformer(EncoderDecoder):
             self.decoder, hidden, state.layers, state.length, state.source_mask, recompute=self.recompute
         )
         return self.decoder_norm(hidden), TransformerState(layers, state.source_mask, state.length + target.size(1))
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
-        """Score every target token by its product with its vector (Press & Wolf 2017: the input's, where tied)."""
-        return (self.output_embedding or self.target_embedding).weight, None

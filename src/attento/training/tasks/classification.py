@@ -74,8 +74,9 @@ class ClassificationTask(Task[PreparedLabels]):
                 "name the right columns in `data`"
             )
         for name, examples in (("training", corpus.train), ("validation", corpus.validation)):
-            longest = int(examples.lengths.sum(axis=1).max()) + corpus.num_sentences
-            check_length(longest, model.max_length, f"a {name} example", "leave it out")
+            # With the eos that stands behind each.
+            longest = int(examples.lengths.max()) + 1
+            check_length(longest, model.max_length, f"a {name} sentence", "leave its example out")
         return model
 
     def batches(self) -> LabelBatches:

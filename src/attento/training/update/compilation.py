@@ -26,14 +26,15 @@ def compiled(features: Callable[[Any], Any]) -> Callable[[Any], Any]:
     fast = torch.compile(features, dynamic=True, backend=BACKEND)
 
     def run(batch: Any) -> Any:
-        # Here: they are imported along with the compiler.
+        # Here: it is imported along with the compiler.
         from torch._dynamo.exc import TorchDynamoException
-        from torch._inductor.exc import InductorError
 
         try:
             return fast(batch)
-        except (TorchDynamoException, InductorError) as problem:
-            first_line = str(problem).partition("\n")[0]
+        except TorchDynamoException as problem:
+            # What a backend met comes wrapped; the wrapping's first line tells nothing.
+            cause = getattr(problem, "inner_exception", problem)
+            first_line = f"{type(cause).__name__}: {cause}".partition("\n")[0]
             raise TrainingError(
                 f"torch cannot compile this model here ({first_line}); set `training.compile: false`"
             ) from problem
