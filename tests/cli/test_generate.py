@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -86,3 +87,28 @@ def test_a_run_of_another_task_is_told_with_the_right_verb(
 ) -> None:
     with pytest.raises(RunFolderError, match=told):
         invoke(request.getfixturevalue(which), "a")
+
+
+def test_by_default_no_more_is_written_than_the_model_has_positions_for(
+    language_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+    generate = LanguageEngine.generate
+
+    def watched(self: LanguageEngine, prompts: list[str], *, max_tokens: int, **settings: Any) -> list[list[str]]:
+        limits.append(max_tokens)
+        return generate(self, prompts, max_tokens=min(max_tokens, 3), **settings)
+
+    monkeypatch.setattr(LanguageEngine, "generate", watched)
+    prompt = len(LanguageEngine.load(language_run).tokenizer.encode("the sea"))
+    assert invoke(language_run, "the sea").exit_code == 0
+    load = LanguageEngine.load.__func__  # type: ignore[attr-defined]
+
+    def limited(cls: type[LanguageEngine], *arguments: Any) -> LanguageEngine:
+        engine: LanguageEngine = load(cls, *arguments)
+        engine.model.max_length = 31
+        return engine
+
+    monkeypatch.setattr(LanguageEngine, "load", classmethod(limited))
+    assert invoke(language_run, "the sea").exit_code == 0
+    assert limits == [200, 31 - 1 - prompt]

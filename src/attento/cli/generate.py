@@ -8,6 +8,8 @@ import typer
 from attento.cli.files import open_output
 from attento.cli.options import Device, Json, Run, Seed, Temperature, TopK, TopP, read_sampling
 
+MAX_TOKENS = 200
+
 
 def generate(
     run: Run,
@@ -18,7 +20,15 @@ def generate(
             help="Beginnings to go on with, after -- where one begins with a dash; a text from its start if none.",
         ),
     ] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="The most tokens to write.")] = 200,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            help=f"The most tokens to write; {MAX_TOKENS} by default, or what is left of learned positions.",
+            show_default=False,
+        ),
+    ] = None,
     temperature: Temperature = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -44,7 +54,9 @@ def generate(
     from attento.engines.language import LanguageEngine
 
     engine = LanguageEngine.load(run, device)
-    found = engine.generate(given, max_tokens=max_tokens, sampling=sampling, count=count)
+    room = engine.room(given)
+    most = max_tokens or max(min(MAX_TOKENS, MAX_TOKENS if room is None else room), 1)
+    found = engine.generate(given, max_tokens=most, sampling=sampling, count=count)
     texts = [(prompt, text) for prompt, texts in zip(given, found, strict=True) for text in texts]
     with open_output(None) as file:
         for number, (prompt, text) in enumerate(texts):

@@ -115,6 +115,17 @@ class LanguageEngine:
                 tokens += batch.num_target_tokens
         return TextScore(total, tokens, unknown=int((ids == UNK_ID).sum()))
 
+    def room(self, prompts: Sequence[str]) -> int | None:
+        """Return how many tokens the model can still write behind the longest prompt; None where there is no limit.
+
+        Raises:
+            InputError: a prompt is not Unicode text.
+        """
+        if self.model.max_length is None:
+            return None
+        longest = max((len(self._encode(prompt)) for prompt in prompts), default=0)
+        return max(self.model.max_length - 1 - longest, 0)
+
     def generate(
         self, prompts: Sequence[str], *, max_tokens: int, sampling: SamplingConfig | None = None, count: int = 1
     ) -> list[list[str]]:

@@ -242,5 +242,5 @@ def test_a_text_may_lie_in_a_file(tmp_path: Path) -> None:
 
 
 def test_another_models_state_is_refused() -> None:
-    with pytest.raises(TypeError, match="decodes from a NGramState was given a WindowState"):
+    with pytest.raises(TypeError, match="decodes from `NGramState` was given `WindowState`"):
         make(2).decode(torch.randint(V, (B, T)), WindowState(torch.empty(B, 0, dtype=torch.long)))

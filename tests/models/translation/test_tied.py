@@ -58,7 +58,5 @@ def test_the_matrix_that_serves(tied: str, source_size: int, reads: str, writes:
 
 
 def test_one_matrix_for_two_vocabularies_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"has 17 tokens and the target 13; .*`data\.tokenizer\.joint: true`"
-    ):
+    with pytest.raises(ValueError, match=r"has 17 tokens and the target 13; .*`data\.tokenizer\.joint: true`"):
         make("all")

@@ -1,0 +1,160 @@
+"""Put the tables of the comparisons into docs/story.md, each between its two marks.
+
+    python benchmarks/story.py
+
+Reads `results/compare-*.json` alone: every number of those tables stands in a report that anyone can make again.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+STORY = Path(__file__).parents[1] / "docs" / "story.md"
+_MARKED = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def main() -> None:
+    STORY.write_text(filled(STORY.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(text: str) -> str:
+    """Return the page with its tables as the results have them now."""
+
+    def table(mark: re.Match[str]) -> str:
+        return "\n".join([f"<!-- table: {mark[1]} -->", *TABLES[mark[1]](), "<!-- end -->"])
+
+    return _MARKED.sub(table, text)
+
+
+def language() -> Iterator[str]:
+    yield from _header("system", "parameters", "nats a character", "bits a character", "training, characters/s")
+    for system in _systems("tinyshakespeare"):
+        parameters = "counts" if not system["parameters"] else _millions(system)
+        speed = system["cost"].get("training_tokens_per_second")
+        yield _row(
+            system["name"],
+            parameters,
+            f"{_value(system, 'nats'):.3f}",
+            f"{_value(system, 'bits_per_character'):.3f}",
+            "-" if speed is None else f"{speed['value']:,.0f}",
+        )
+
+
+def translation() -> Iterator[str]:
+    yield from _header("system", "parameters", "BLEU", "95% interval", "chrF", "perplexity", "training tokens/s")
+    for system in _systems("multi30k-de-en"):
+        bleu = system["quality"]["bleu"]
+        yield _row(
+            system["name"],
+            _millions(system),
+            f"{bleu['value']:.2f}",
+            f"{bleu['low']:.2f} to {bleu['high']:.2f}",
+            f"{_value(system, 'chrf'):.2f}",
+            f"{_value(system, 'perplexity'):.2f}",
+            f"{system['cost']['training speed']['value']:,.0f}",
+        )
+
+
+def lengths() -> Iterator[str]:
+    systems = _systems("multi30k-de-en")
+    buckets = systems[0]["by_length"]
+    names = [f"{b['shortest']} to {b['longest']}" if b["longest"] else f"{b['shortest']} and more" for b in buckets]
+    yield from _header("system", *(f"{name} words ({b['sentences']})" for name, b in zip(names, buckets, strict=True)))
+    for system in systems:
+        yield _row(system["name"], *("-" if b["bleu"] is None else f"{b['bleu']:.1f}" for b in system["by_length"]))
+
+
+def recall() -> Iterator[str]:
+    systems = [each for each in _systems("multi30k-de-en") if each["recall"]]
+    yield from _header("system", *(f"distance {point['distance']}" for point in systems[0]["recall"]))
+    for system in systems:
+        yield _row(system["name"], *(f"{point['accuracy']['value']:.0%}" for point in system["recall"]))
+
+
+def operations() -> Iterator[str]:
+    systems = [each for each in _systems("multi30k-de-en") if each["table"]]
+    lengths = systems[0]["table"]["sequential"]["lengths"]
+    at = "/".join(map(str, lengths))
+    ways = list(systems[0]["table"]["paths"])
+    yield from _header("system", f"sequential operations at n = {at}", *(f"longest path, {way}" for way in ways))
+    for system in systems:
+        table = system["table"]
+        counts = [table["sequential"], *(table["paths"][way] for way in ways)]
+        yield _row(system["name"], *("/".join(map(_count, each["values"])) for each in counts))
+
+
+def growth() -> Iterator[str]:
+    systems = [each for each in _systems("multi30k-de-en") if each["table"]]
+    lengths = systems[0]["table"]["seconds"]["lengths"]
+    yield from _header("system", *(f"ms, n = {n}" for n in lengths), "exponent of time", "exponent of memory")
+    for system in systems:
+        seconds, memory = system["table"]["seconds"], system["table"]["memory"]
+        times = dict(zip(seconds["lengths"], seconds["values"], strict=True))
+        shown = [f"{1000 * times[n]['value']:,.0f}" if n in times else "-" for n in lengths]
+        yield _row(system["name"], *shown, f"{seconds['exponent']:.2f}", f"{memory['exponent']:.2f}")
+
+
+def ablations() -> Iterator[str]:
+    systems = _systems("ablations")
+    whole = _value(systems[0], "nats")
+    yield from _header("system", "parameters", "BLEU", "nats a token", "against the whole")
+    for system in systems:
+        nats = _value(system, "nats")
+        bleu = f"{_value(system, 'bleu'):.2f}"
+        yield _row(system["name"], _millions(system), bleu, f"{nats:.3f}", f"{nats - whole:+.3f}")
+
+
+def sentences() -> Iterator[str]:
+    yield from _header("task", "system", "parameters", "accuracy", "95% interval")
+    for task in ("trec", "sst2", "sick"):
+        for system in _systems(task):
+            accuracy = system["quality"]["accuracy"]
+            interval = f"{accuracy['low']:.1%} to {accuracy['high']:.1%}"
+            yield _row(task, system["name"], _millions(system), f"{accuracy['value']:.1%}", interval)
+
+
+TABLES = {
+    "language": language,
+    "translation": translation,
+    "lengths": lengths,
+    "recall": recall,
+    "operations": operations,
+    "growth": growth,
+    "ablations": ablations,
+    "sentences": sentences,
+}
+
+
+def _systems(name: str) -> list[dict[str, Any]]:
+    report = json.loads((RESULTS / f"compare-{name}.json").read_text(encoding="utf-8"))
+    systems: list[dict[str, Any]] = report["systems"]
+    return systems
+
+
+def _value(system: dict[str, Any], name: str) -> float:
+    value: float = system["quality"][name]["value"]
+    return value
+
+
+def _millions(system: dict[str, Any]) -> str:
+    return f"{system['parameters'] / 1e6:.2f}M"
+
+
+def _count(value: int | None) -> str:
+    return "never" if value is None else str(value)
+
+
+def _header(*names: str) -> Iterator[str]:
+    yield _row(*names)
+    yield _row(*("---" for _ in names))
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
