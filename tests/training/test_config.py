@@ -10,6 +10,7 @@ from attento.config import check_settings, dump_settings, load_settings
 from attento.errors import ConfigError
 from attento.models.build import build_translation_model
 from attento.training.config import RecipeConfig
+from attento.training.run import load_recipe
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 DATA: dict[str, Any] = {
@@ -169,3 +170,14 @@ def test_settings_of_another_architecture_are_unknown() -> None:
 def test_minutes_must_be_some(minutes: float) -> None:
     with pytest.raises(ConfigError, match=rf"`training\.max_minutes`.*got {minutes}"):
         check(training={"max_minutes": minutes})
+
+
+@pytest.mark.parametrize("setting", ["tokenize=none", "lowercase=true", "max_sentences=7"])
+def test_what_only_translations_are_judged_by_is_refused_elsewhere(tmp_path: Path, setting: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    text = {"text": "some.txt"}
+    data = {"task": "language_modeling", "language": "en", "train": [text], "validation": text}
+    recipe.write_text(yaml.safe_dump({"data": data, "model": {"architecture": "rnn"}}))
+    load_recipe(recipe, tmp_path)
+    with pytest.raises(ConfigError, match=rf"`training\.validation\.{setting.partition('=')[0]}` is for"):
+        load_recipe(recipe, tmp_path, [f"training.validation.{setting}"])

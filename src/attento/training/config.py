@@ -159,6 +159,10 @@ class RecipeConfig(Settings):
         if metric not in _METRICS_OF[task]:
             able = " or ".join(_METRICS_OF[task])
             raise ValueError(f"`training.validation.metric: {metric}` is not for `data.task: {task}`; set it to {able}")
+        default = ValidationConfig()
+        for name in ("tokenize", "lowercase", "max_sentences") if task != "translation" else ():
+            if getattr(self.training.validation, name) != getattr(default, name):
+                raise ValueError(f"`training.validation.{name}` is for `data.task: translation` alone; leave it out")
         return self
 
     @model_validator(mode="after")

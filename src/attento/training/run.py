@@ -122,7 +122,7 @@ def _train_on(corpus: Corpus, config: RecipeConfig, folder: RunFolder, say: Say,
             return False
         result = _finish(trainer, progress.say)
         if world.first:
-            _write_text(folder.card, model_card(task.card, config, _seen(trainer), result))
+            _write_text(folder.card, model_card(task.card, config, _seen(trainer, task.card.unit), result))
         # Last of all: by this record a finished run is known.
         metrics.write(trainer.state.step, result.record("final/"))
     return True
@@ -305,12 +305,10 @@ def _headline(trainer: Trainer, task: Task[Any]) -> str:
     )
 
 
-def _seen(trainer: Trainer) -> str:
+def _seen(trainer: Trainer, unit: str) -> str:
     state = trainer.state
     read = f"{state.source_tokens:,} source and " if state.source_tokens else ""
-    return (
-        f"{_parameters(trainer):,} parameters, {state.step:,} updates, {read}{state.target_tokens:,} target tokens seen"
-    )
+    return f"{_parameters(trainer):,} parameters, {state.step:,} updates, {read}{state.target_tokens:,} {unit}s seen"
 
 
 def _parameters(trainer: Trainer) -> int:

@@ -139,7 +139,7 @@ def test_the_record_and_the_card_have_all_numbers(whole: Path) -> None:
         "47 updates, ",
         "attento evaluate PATH-OF-THIS-FOLDER --labelled FILE",
         "| on the validation set `dev` | |",
-        f"| loss, nats a target token | {last['final/loss']:.4f} |",
+        f"| loss, nats a label | {last['final/loss']:.4f} |",
         f"| accuracy, per cent | {100 * last['final/accuracy']:.2f} |",
         "- `train`",
     ):

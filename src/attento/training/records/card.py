@@ -18,10 +18,12 @@ class Card:
     validation: str
     """The name of the text that it was judged on."""
     corpora: tuple[str, ...]
+    unit: str = "target token"
+    """What is predicted."""
 
 
 _NAMES = {
-    "loss": "loss, nats a target token",
+    "loss": "loss, nats a {unit}",
     "bleu": "BLEU, greedy search",
     "perplexity": "perplexity",
     "bits_per_character": "bits a character",
@@ -32,7 +34,10 @@ _NAMES = {
 def model_card(card: Card, settings: Settings, seen: str, result: ValidationResult) -> str:
     """Return the card as Markdown; `seen` is the size of the model and what it has seen, in words."""
     corpora = "\n".join(f"- {name}" for name in card.corpora)
-    scores = "\n".join(f"| {_NAMES[name]} | {_shown(name, value)} |" for name, value in result.record("").items())
+    scores = "\n".join(
+        f"| {_NAMES[name].format(unit=card.unit)} | {_shown(name, value)} |"
+        for name, value in result.record("").items()
+    )
     return f"""# {card.title}
 
 {card.kind} trained with Attento: {seen}.

@@ -128,6 +128,7 @@ class ClassificationTask(Task[PreparedLabels]):
             usage="attento evaluate PATH-OF-THIS-FOLDER --labelled FILE",
             validation=data.validation.name if data.validation else held_out,
             corpora=tuple(f"`{corpus.name}`" for corpus in data.train),
+            unit="label",
         )
 
 
