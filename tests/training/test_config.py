@@ -181,3 +181,10 @@ def test_what_only_translations_are_judged_by_is_refused_elsewhere(tmp_path: Pat
     load_recipe(recipe, tmp_path)
     with pytest.raises(ConfigError, match=rf"`training\.validation\.{setting.partition('=')[0]}` is for"):
         load_recipe(recipe, tmp_path, [f"training.validation.{setting}"])
+
+
+def test_a_comparison_is_told_as_what_it_is(tmp_path: Path) -> None:
+    recipe = tmp_path / "ladder.yaml"
+    recipe.write_text(yaml.safe_dump({"data": {}, "systems": {"lstm": {}}}))
+    with pytest.raises(ConfigError, match=r"ladder\.yaml: holds several systems; `attento compare"):
+        load_recipe(recipe, tmp_path)

@@ -54,6 +54,8 @@ def load_recipe(path: Path, data_root: Path, overrides: Sequence[str] = (), prep
         DataError: the prepared folder cannot be opened.
     """
     tree = apply_overrides(read_yaml(path), overrides)
+    if "systems" in tree:
+        raise ConfigError(f"{path}: holds several systems; `attento compare {path} --output FOLDER` trains them all")
     if prepared is not None:
         ignored = [each for each in overrides if each.strip().startswith("data.")]
         if ignored:
