@@ -30,9 +30,9 @@ from torch import Tensor
 from training_cost import spread
 from training_speed import SHAPES, TOKENS_PER_STEP, VOCAB_SIZE, data_config
 
-from attento.data.batching import Batch, Indices, TokenBatches
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.batching import Batch, Indices, TokenBatches
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.nn import attention
 from attento.nn.dropout import Dropout
 from attento.training.loop import Trainer

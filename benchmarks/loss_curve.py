@@ -26,9 +26,9 @@ from peers import draw
 from stepping import make_trainer
 from training_speed import data_config
 
-from attento.data.batching import Batch, TokenBatches
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.batching import Batch, TokenBatches
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from attento.data.batching import Batch, Indices, Pair, TokenBatches, make_batch
+from attento.data.pairs.batching import Batch, Indices, Pair, TokenBatches, make_batch
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder

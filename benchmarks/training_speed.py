@@ -31,10 +31,10 @@ from training_cost import Shape, round_ratios, spread, training_flops
 from training_table import table
 
 from attento.cores import available_cores
-from attento.data.batching import Batch, TokenBatches
-from attento.data.config import CorpusConfig, DataConfig, TokenizerConfig
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.batching import Batch, TokenBatches
+from attento.data.pairs.config import CorpusConfig, DataConfig, TokenizerConfig
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.text.special import BOS_ID, EOS_ID, PAD_ID
 
 SHAPES = {

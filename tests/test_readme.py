@@ -13,8 +13,8 @@ from pydantic_core import PydanticUndefined
 
 from attento.cli.app import app
 from attento.config import Settings
-from attento.data.config import CorpusConfig, DataConfig
 from attento.data.labels.config import LabelDataConfig, LabelledCorpusConfig
+from attento.data.pairs.config import CorpusConfig, DataConfig
 from attento.data.stream.config import TextCorpusConfig, TextDataConfig
 from attento.decoding.config import SearchConfig
 from attento.models.classification.config import ClassifierConfig

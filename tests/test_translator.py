@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from attento.data.config import CorpusConfig, DataConfig
+from attento.data.pairs.config import CorpusConfig, DataConfig
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.torch import TorchEngine

@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from attento.data.batching import POOL_PAIRS, TokenBatches
-from attento.data.prepared import PreparedCorpus
-from attento.data.training_batch import Position
+from attento.data.batches import Position
+from attento.data.pairs.batching import POOL_PAIRS, TokenBatches
+from attento.data.pairs.prepared import PreparedCorpus
 
 
 def main() -> None:

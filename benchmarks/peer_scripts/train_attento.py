@@ -5,8 +5,8 @@ from typing import Any, Literal, cast
 
 from worker import Task, TorchSystem, parameter_count, serve
 
-from attento.data.batching import Batch, TokenBatches
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.batching import Batch, TokenBatches
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder

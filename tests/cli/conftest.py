@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from attento.config import dump_settings
-from attento.data.config import CorpusConfig, DataConfig
 from attento.data.labels.config import LabelColumns, LabelDataConfig, LabelledCorpusConfig
+from attento.data.pairs.config import CorpusConfig, DataConfig
 from attento.data.stream.config import TextCorpusConfig, TextDataConfig
 from attento.decoding.config import SearchConfig
 from attento.models.build import build_classifier, build_language_model, build_translation_model

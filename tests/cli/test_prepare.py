@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from attento.cli.app import app
 from attento.data.labels.prepared import PreparedLabels
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.errors import ConfigError, DataError
 
 SOURCES = [

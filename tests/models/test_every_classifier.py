@@ -36,6 +36,10 @@ def draw_sentences(model: Classifier) -> list[Sentences]:
     return found
 
 
+def attributes(model: Classifier) -> dict[tuple[str, str], int]:
+    return {(name, key): id(value) for name, each in model.named_modules() for key, value in vars(each).items()}
+
+
 def assert_close(actual: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
 
@@ -100,10 +104,10 @@ def test_each_sentence_is_read_and_its_place_counts(settings: dict[str, Any]) ->
 @every_model
 def test_every_weight_learns_and_nothing_is_written_on_the_model(settings: dict[str, Any]) -> None:
     model = make(settings)
-    names = {name: set(vars(module)) for name, module in model.named_modules()}
+    before = attributes(model)
     logits, penalty = model.score(draw_sentences(model))
     (logits.logsumexp(dim=-1) + penalty).sum().backward()
-    assert {name: set(vars(module)) for name, module in model.named_modules()} == names
+    assert attributes(model) == before
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -120,7 +124,7 @@ def test_weights_in_bfloat16_compute(settings: dict[str, Any]) -> None:
     logits, penalty = model.bfloat16().score(sentences)
     assert logits.dtype == torch.bfloat16
     # Eight bits of each number, some layers deep.
-    torch.testing.assert_close(logits.double(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
+    torch.testing.assert_close(logits.double(), expected, rtol=0.05, atol=0.05 * expected.abs().max().item())
     torch.testing.assert_close(penalty.double(), expected_penalty, rtol=0.1, atol=0.01)
     (logits.float().logsumexp(dim=-1) + penalty.float()).sum().backward()
     for name, parameter in model.named_parameters():

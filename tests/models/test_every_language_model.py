@@ -47,12 +47,25 @@ def make(settings: dict[str, Any], vocab_size: int = V, seed: int = 0) -> Langua
     return model.eval()
 
 
+def attributes(model: LanguageModel) -> dict[tuple[str, str], int]:
+    return {(name, key): id(value) for name, each in model.named_modules() for key, value in vars(each).items()}
+
+
+def assert_learns(model: LanguageModel, settings: dict[str, Any]) -> None:
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    still = [name for name, parameter in model.named_parameters() if parameter.grad.abs().max() == 0]
+    # A key's bias shifts all of a query's scores alike; where scores are not used, queries and keys are for nothing.
+    assert all("key" in name or ("query" in name and settings.get("scores") == "uniform") for name in still), still
+
+
 def assert_close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
 
 
 @every_model
-@pytest.mark.parametrize("pieces", [[1] * T, [2, 4, 1], [6, 1]], ids=str)
+@pytest.mark.parametrize("pieces", [[1] * T, [1, 4, 2], [6, 1]], ids=str)
 def test_step_by_step_is_all_at_once(settings: dict[str, Any], pieces: list[int]) -> None:
     model, target = make(settings), torch.randint(V, (B, T))
     with torch.no_grad():
@@ -121,16 +134,22 @@ def test_selecting_from_the_state_is_selecting_from_the_input(settings: dict[str
 @every_neural_model
 def test_every_weight_learns_and_nothing_is_written_on_the_model(settings: dict[str, Any]) -> None:
     model = make(settings)
-    names = {name: set(vars(module)) for name, module in model.named_modules()}
+    before = attributes(model)
     logits, _ = model.decode(torch.randint(V, (B, T)), model.start(B))
     logits.logsumexp(dim=-1).sum().backward()
-    assert {name: set(vars(module)) for name, module in model.named_modules()} == names
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-    still = [name for name, parameter in model.named_parameters() if parameter.grad.abs().max() == 0]
-    # A key's bias shifts all of a query's scores alike; where scores are not used, queries and keys are for nothing.
-    assert all("key" in name or ("query" in name and settings.get("scores") == "uniform") for name in still), still
+    assert attributes(model) == before
+    assert_learns(model, settings)
+
+
+@every_neural_model
+def test_weights_in_bfloat16_compute_and_learn(settings: dict[str, Any]) -> None:
+    model = make(settings).float().train()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.bfloat16()
+    logits, _ = model.decode(torch.randint(V, (B, T)), model.start(B))
+    assert logits.dtype == torch.bfloat16
+    logits.float().square().sum().backward()
+    assert_learns(model, settings)
 
 
 @every_neural_model

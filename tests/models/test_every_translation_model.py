@@ -45,12 +45,25 @@ def draw_source() -> tuple[Tensor, Tensor]:
     return torch.randint(4, V, (B, S)).masked_fill(~mask, 0), mask
 
 
+def attributes(model: EncoderDecoder) -> dict[tuple[str, str], int]:
+    return {(name, key): id(value) for name, each in model.named_modules() for key, value in vars(each).items()}
+
+
+def assert_learns(model: EncoderDecoder, settings: dict[str, Any]) -> None:
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    still = [name for name, parameter in model.named_parameters() if parameter.grad.abs().max() == 0]
+    # A key's bias shifts all of a query's scores alike; where scores are not used, queries and keys are for nothing.
+    assert all("key" in name or ("query" in name and settings.get("scores") == "uniform") for name in still), still
+
+
 def assert_close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
 
 
 @every_model
-@pytest.mark.parametrize("pieces", [[1] * T, [2, 4, 1], [6, 1]], ids=str)
+@pytest.mark.parametrize("pieces", [[1] * T, [1, 4, 2], [6, 1]], ids=str)
 def test_step_by_step_is_all_at_once(settings: dict[str, Any], pieces: list[int]) -> None:
     model, target = make(settings), torch.randint(OUT, (B, T))
     with torch.no_grad():
@@ -100,12 +113,15 @@ def test_selecting_from_the_state_is_selecting_from_the_input(settings: dict[str
     model, target = make(settings), torch.randint(OUT, (B, T))
     picked = torch.tensor(rows)
     with torch.no_grad():
-        state: DecoderState = model.start(model.encode(*draw_source()))
+        memory = model.encode(*draw_source())
+        state: DecoderState = model.start(memory)
         expected, _ = model.decode(target, state)
+        assert_close(model.decode(target[picked], model.start(memory.select(picked)))[0], expected[picked])
         for start, stop in ((0, 3), (3, 4), (4, T)):
             logits, after = model.decode(target[:, start:stop], state)
             chosen, _ = model.decode(target[picked, start:stop], state.select(picked))
             assert_close(chosen, expected[picked, start:stop])
+            # Neither the step before nor the choice has changed the state.
             assert_close(logits, expected[:, start:stop])
             state = after
 
@@ -113,16 +129,51 @@ def test_selecting_from_the_state_is_selecting_from_the_input(settings: dict[str
 @every_model
 def test_every_weight_learns_and_nothing_is_written_on_the_model(settings: dict[str, Any]) -> None:
     model = make(settings)
-    names = {name: set(vars(module)) for name, module in model.named_modules()}
+    before = attributes(model)
     logits, _ = model.decode(torch.randint(OUT, (B, T)), model.start(model.encode(*draw_source())))
     logits.logsumexp(dim=-1).sum().backward()
-    assert {name: set(vars(module)) for name, module in model.named_modules()} == names
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-    still = [name for name, parameter in model.named_parameters() if parameter.grad.abs().max() == 0]
-    # A key's bias shifts all of a query's scores alike; where scores are not used, queries and keys are for nothing.
-    assert all("key" in name or ("query" in name and settings.get("scores") == "uniform") for name in still), still
+    assert attributes(model) == before
+    assert_learns(model, settings)
+
+
+@every_model
+def test_weights_in_bfloat16_compute_and_learn(settings: dict[str, Any]) -> None:
+    model = make(settings).float().train()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.bfloat16()
+    logits, _ = model.decode(torch.randint(OUT, (B, T)), model.start(model.encode(*draw_source())))
+    assert logits.dtype == torch.bfloat16
+    logits.float().square().sum().backward()
+    assert_learns(model, settings)
+
+
+@every_model
+def test_a_source_with_no_token_at_all_gives_numbers_and_finite_gradients(settings: dict[str, Any]) -> None:
+    model = make(settings)
+    source, mask = draw_source()
+    mask[2] = False
+    logits, _ = model.decode(torch.randint(OUT, (B, T)), model.start(model.encode(source, mask)))
+    logits.square().sum().backward()
+    assert logits.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@every_model
+def test_each_matrix_has_one_name_and_learns(settings: dict[str, Any]) -> None:
+    """Safetensors refuses two names for one tensor; and a name must not be missing either."""
+    for number, tied in enumerate(("all", "target", "none"), start=1):
+        vocab_size = V if tied == "all" else OUT
+        model = architectures.translation_model(settings | {"tied_embeddings": tied}, V, vocab_size)
+        weights = dict(model.named_parameters())
+        assert model.state_dict().keys() == weights.keys() | dict(model.named_buffers()).keys()
+        assert len({weight.data_ptr() for weight in weights.values()}) == len(weights)
+        logits, _ = model.decode(torch.randint(vocab_size, (B, T)), model.start(model.encode(*draw_source())))
+        logits.square().sum().backward()
+        matrices = [name for name in weights if "embedding" in name]
+        assert len(matrices) == number
+        assert all((weights[name].grad != 0).any() for name in matrices)
+    with pytest.raises(ValueError, match=r"the source has 17 tokens and the target 13.*`data\.tokenizer\.joint: true`"):
+        architectures.translation_model(settings | {"tied_embeddings": "all"}, V, OUT)
 
 
 @every_model

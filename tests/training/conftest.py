@@ -13,7 +13,7 @@ import torch
 import yaml
 from rich.console import Console
 
-from attento.data.batching import Pair, TokenBatches
+from attento.data.pairs.batching import Pair, TokenBatches
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig

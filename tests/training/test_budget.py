@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from attento.data.batching import Batch
+from attento.data.pairs.batching import Batch
 from attento.errors import TrainingError
 from attento.training import budget
 from attento.training.budget import TakenMemory, free_memory, largest_step

@@ -11,10 +11,10 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from attento.data.batching import make_batch
+from attento.data.batches import START, Position, TrainingBatch
 from attento.data.labels.batching import make_label_batch
+from attento.data.pairs.batching import make_batch
 from attento.data.stream.batching import evaluation_windows
-from attento.data.training_batch import START, Position, TrainingBatch
 from attento.run_folder import RunFolder
 from attento.training.config import TrainingConfig
 from attento.training.loop import Trainer

@@ -9,8 +9,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.errors import ConfigError, TrainingError
 from attento.models.base import EncoderDecoder, Memory
 from attento.run_folder import RunFolder

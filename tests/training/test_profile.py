@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from attento.data.batching import Batch, make_batch
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.batching import Batch, make_batch
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.errors import ConfigError
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig

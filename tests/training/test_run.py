@@ -17,8 +17,8 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError, RunFolderError, TrainingError
 from attento.models.base import EncoderDecoder

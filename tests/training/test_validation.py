@@ -9,9 +9,9 @@ import pytest
 import torch
 from sacrebleu.metrics.bleu import BLEU
 
-from attento.data.batching import make_batch
-from attento.data.prepare import prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.batching import make_batch
+from attento.data.pairs.prepare import prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.errors import InputError
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_translation_model

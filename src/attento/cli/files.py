@@ -21,7 +21,7 @@ def read_text(path: Path | None) -> Iterator[str]:
     if path is None:
         yield from _decode(sys.stdin.buffer)
     elif not (path.is_file() and path.stat().st_size == 0):  # nothing in, nothing out
-        from attento.data.corpora import read_lines
+        from attento.data.lines import read_lines
 
         yield from read_lines(path)
 

@@ -11,8 +11,8 @@ from attento.cores import available_cores
 from attento.errors import ConfigError
 
 if TYPE_CHECKING:
-    from attento.data.config import DataConfig
     from attento.data.labels.config import LabelDataConfig
+    from attento.data.pairs.config import DataConfig
     from attento.data.stream.config import TextDataConfig
 
     AnyDataConfig: TypeAlias = DataConfig | TextDataConfig | LabelDataConfig
@@ -120,8 +120,8 @@ def _check(tree: dict[str, Any], origin: str) -> "AnyDataConfig":
     from pydantic import Field
 
     from attento.config import Settings, check_settings
-    from attento.data.config import DataConfig
     from attento.data.labels.config import LabelDataConfig
+    from attento.data.pairs.config import DataConfig
     from attento.data.stream.config import TextDataConfig
 
     class DataSection(Settings, extra="ignore"):
@@ -153,8 +153,8 @@ class _Prepared(NamedTuple):
 def _prepare(config: "AnyDataConfig", root: Path, output: Path, workers: int, progress: StageProgress) -> _Prepared:
     match config.task:
         case "translation":
-            from attento.data.prepare import prepare as prepare_pairs
-            from attento.data.prepared import REPORT_FILE
+            from attento.data.pairs.prepare import prepare as prepare_pairs
+            from attento.data.pairs.prepared import REPORT_FILE
 
             pairs = prepare_pairs(config, root, output, workers=workers, progress=progress)
             size = f"{len(pairs.train):,} training and {len(pairs.validation):,} validation pairs"

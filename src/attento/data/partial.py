@@ -7,12 +7,15 @@ by the next that makes the same folder on the same machine.
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attento.data.record import RECORD_FILE
 from attento.errors import DataError
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with the stage, how much of it is done, and how much there is (None while unknown)."""
 
 _OLD = "-old"
 

@@ -68,3 +68,8 @@ def open_array(path: Path, kind: type[np.integer[Any]], dimensions: int = 1) -> 
     if values.dtype != kind or values.ndim != dimensions:
         raise DataError(f"{path}: holds no array of this folder; prepare the data again")
     return values
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value for programs and people."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from attento.data.batching import inference_batches
+from attento.data.batches import inference_batches
 from attento.data.labels.batching import make_label_batch
 from attento.data.labels.examples import EncodedExample
 from attento.device import choose_device

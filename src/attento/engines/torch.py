@@ -9,7 +9,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from attento.data.batching import inference_batches
+from attento.data.batches import inference_batches
 from attento.decoding.beam import beam_search
 from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.greedy import greedy_search

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from attento.data.training_batch import TrainingBatch
+from attento.data.batches import TrainingBatch
 from attento.errors import TrainingError
 from attento.training.loop import Trainer
 

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from attento.config import Settings
-from attento.data.config import DataConfig
 from attento.data.labels.config import LabelDataConfig
+from attento.data.pairs.config import DataConfig
 from attento.data.stream.config import TextDataConfig
 from attento.decoding.config import SearchConfig
 from attento.models.config import ClassifierModelConfig, LanguageModelConfig, ModelConfig, TranslationModelConfig

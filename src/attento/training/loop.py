@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from attento.data.batches import BatchStream, Position, TrainingBatch
 from attento.data.prefetch import prefetched
-from attento.data.training_batch import BatchStream, Position, TrainingBatch
 from attento.device import choose_precision
 from attento.errors import RunFolderError, TrainingError
 from attento.run_folder import RunFolder

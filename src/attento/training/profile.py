@@ -17,7 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from attento.cores import available_cores
-from attento.data.training_batch import TrainingBatch
+from attento.data.batches import TrainingBatch
 from attento.errors import ConfigError
 from attento.models.language.config import NGramConfig
 from attento.run_folder import RunFolder

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attento.data.batches import Position
 from attento.data.labels.batching import LabelBatch, LabelBatches, label_batches, make_label_batch
 from attento.data.labels.examples import Examples
-from attento.data.training_batch import Position
 from attento.errors import ConfigError, DataError
 from attento.text.special import EOS_ID, PAD_ID
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attento.data.batches import Position
 from attento.data.stream.batching import TextBatch, TextWindows, evaluation_windows
-from attento.data.training_batch import Position
 from attento.errors import ConfigError, DataError
 from attento.text.special import BOS_ID, PAD_ID
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.data.stream.config import StreamTokenizerConfig, TextCorpusConfig, TextDataConfig
 from attento.data.stream.prepare import prepare_stream, read_text, stream_fingerprint
 from attento.data.stream.prepared import PreparedStream

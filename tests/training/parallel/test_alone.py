@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.distributed import HashStore, Store, TCPStore
 
 from attento.config import check_settings
-from attento.data.batching import make_batch
-from attento.data.prepare import prepare
+from attento.data.pairs.batching import make_batch
+from attento.data.pairs.prepare import prepare
 from attento.errors import ConfigError, TrainingError
 from attento.training.config import RecipeConfig
 from attento.training.parallel.alone import Alone, join

@@ -20,7 +20,7 @@ CHILD = """
 import numpy as np
 import torch
 
-from attento.data.batching import make_batch
+from attento.data.pairs.batching import make_batch
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.training.tasks.translation import TranslationObjective

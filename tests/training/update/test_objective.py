@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attento.data.batching import Batch, make_batch
+from attento.data.pairs.batching import Batch, make_batch
 from attento.errors import ConfigError
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig

@@ -9,8 +9,8 @@ import numpy as np
 from attento.comparison.config import CostConfig, QualityConfig
 from attento.comparison.quality.base import Examination, Quality, Subject
 from attento.comparison.results import LengthScore, Quantity
-from attento.data.config import DataConfig
-from attento.data.corpora import Languages, read_pairs
+from attento.data.pairs.config import DataConfig
+from attento.data.pairs.corpora import Languages, read_pairs
 from attento.engines.loading import evaluating
 from attento.engines.torch import TorchEngine
 from attento.evaluation.intervals import bootstrap_interval

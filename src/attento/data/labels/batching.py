@@ -14,9 +14,8 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attento.data.batching import check_place, even_cuts, pad
+from attento.data.batches import START, Position, check_place, even_cuts, pad
 from attento.data.labels.examples import EncodedExample, Examples
-from attento.data.training_batch import START, Position
 from attento.errors import ConfigError, DataError
 
 PaddedSentences: TypeAlias = tuple[Int[Tensor, "B _"], Bool[Tensor, "B _"]]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attento.config import suggest
-from attento.data.corpora import read_lines
 from attento.data.labels.config import LabelColumns, LabelledCorpusConfig
+from attento.data.lines import read_lines
 from attento.errors import DataError
 
 

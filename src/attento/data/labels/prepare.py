@@ -15,10 +15,8 @@ from attento.data.labels.config import LabelDataConfig, LabelTokenizerConfig
 from attento.data.labels.corpora import Example, read_labelled
 from attento.data.labels.examples import encode_examples
 from attento.data.labels.prepared import FORMAT, TASK, PreparedLabels
-from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
-from attento.data.prepare import Progress
-from attento.data.prepared import write_json
-from attento.data.record import RECORD_FILE, TOKENIZER_FILE
+from attento.data.partial import Progress, partial_folder, put_in_place, refuse_foreign_folder
+from attento.data.record import RECORD_FILE, TOKENIZER_FILE, write_json
 from attento.errors import DataError
 from attento.text.tokenizer import Tokenizer, train_tokenizer
 

@@ -13,8 +13,7 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attento.data.batching import check_place
-from attento.data.training_batch import START, Position
+from attento.data.batches import START, Position, check_place
 from attento.errors import ConfigError, DataError
 from attento.shapes import TargetIds
 from attento.text.special import PAD_ID

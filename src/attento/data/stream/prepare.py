@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.data.corpora import read_lines
-from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
-from attento.data.prepare import Progress
-from attento.data.prepared import write_json
-from attento.data.record import RECORD_FILE, TOKENIZER_FILE, save_array
+from attento.data.lines import read_lines
+from attento.data.partial import Progress, partial_folder, put_in_place, refuse_foreign_folder
+from attento.data.record import RECORD_FILE, TOKENIZER_FILE, save_array, write_json
 from attento.data.stream.config import StreamTokenizerConfig, TextCorpusConfig, TextDataConfig
 from attento.data.stream.prepared import FORMAT, TASK, TRAIN_FILE, VALIDATION_FILE, PreparedStream
 from attento.errors import DataError

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from attento.data.training_batch import TrainingBatch
+from attento.data.batches import TrainingBatch
 from attento.device import choose_device
 from attento.errors import ConfigError
 from attento.training.config import RecipeConfig, TrainingConfig

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from attento import __version__
 from attento.cores import available_cores
-from attento.data.training_batch import TrainingBatch
+from attento.data.batches import TrainingBatch
 from attento.errors import AttentoError, ConfigError, TrainingError
 from attento.training.config import RecipeConfig, flatten
 from attento.training.parallel.alone import COMMAND, Alone, Made

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from torch import nn
 
 from attento.config import Settings
-from attento.data.training_batch import BatchStream, TrainingBatch
+from attento.data.batches import BatchStream, TrainingBatch
 from attento.errors import ConfigError, DataError
 from attento.run_folder import RunFolder
 from attento.training.config import RecipeConfig

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from attento.data.batching import POOL_PAIRS, Batch, Pair, PairSource, TokenBatches, inference_batches, make_batch
-from attento.data.config import DataConfig
-from attento.data.prepare import fingerprint, prepare
-from attento.data.prepared import PreparedCorpus, known_fingerprint
-from attento.data.stamps import stamp_files
+from attento.data.batches import inference_batches
+from attento.data.pairs.batching import POOL_PAIRS, Batch, Pair, PairSource, TokenBatches, make_batch
+from attento.data.pairs.config import DataConfig
+from attento.data.pairs.prepare import fingerprint, prepare
+from attento.data.pairs.prepared import PreparedCorpus, known_fingerprint
+from attento.data.pairs.stamps import stamp_files
 from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.evaluation.metrics import corpus_bleu

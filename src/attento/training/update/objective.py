@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attento.data.training_batch import TrainingBatch
+from attento.data.batches import TrainingBatch
 from attento.errors import ConfigError
 from attento.models.base import Decoder
 from attento.shapes import Hidden

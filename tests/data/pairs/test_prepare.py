@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from attento.data.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
-from attento.data.corpora import Chunk, Pair
-from attento.data.prepare import _Reservoir, fingerprint, prepare
-from attento.data.prepared import PreparedCorpus
+from attento.data.pairs.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
+from attento.data.pairs.corpora import Chunk, Pair
+from attento.data.pairs.prepare import _Reservoir, fingerprint, prepare
+from attento.data.pairs.prepared import PreparedCorpus
 from attento.errors import DataError
 
 NOUNS = {"cat": "chat", "street": "rue", "animal": "animal", "house": "maison", "tree": "arbre"}
@@ -131,7 +131,7 @@ def test_rules_that_are_off_leave_nothing_out(tmp_path: Path) -> None:
 
 
 def test_duplicates_are_found_across_corpora_and_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attento.data.corpora.CHUNK_PAIRS", 7)
+    monkeypatch.setattr("attento.data.lines.CHUNK_LINES", 7)
     corpus = prepare(configure(tmp_path, GOOD, [*GOOD[::-1], ("new one", "nouveau")]), tmp_path, tmp_path / "out")
     assert texts(corpus) == [*GOOD, ("new one", "nouveau")]
     assert report_of(corpus)["left_out"]["duplicate"]["count"] == len(GOOD)
@@ -250,7 +250,7 @@ def test_a_folder_that_cannot_be_written_to_is_used_all_the_same(
     def refuse(path: Path, value: object) -> None:
         raise PermissionError("Read-only file system")
 
-    monkeypatch.setattr("attento.data.prepared.write_json", refuse)
+    monkeypatch.setattr("attento.data.pairs.prepared.write_json", refuse)
     before = contents(out)
     assert prepare(config, tmp_path, out).fingerprint == made.fingerprint
     assert contents(out) == before
@@ -395,8 +395,8 @@ SCRIPT = """
 import signal, sys, time
 from pathlib import Path
 from attento.config import load_settings
-from attento.data.config import DataConfig
-from attento.data.prepare import prepare
+from attento.data.pairs.config import DataConfig
+from attento.data.pairs.prepare import prepare
 
 def progress(stage, done, total):
     if stage == "encoding":
@@ -454,7 +454,7 @@ def test_bad_text_is_told_before_anything_is_made(tmp_path: Path) -> None:
 
 
 def test_progress_goes_from_nothing_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attento.data.corpora.CHUNK_PAIRS", 31)
+    monkeypatch.setattr("attento.data.lines.CHUNK_LINES", 31)
     told: list[tuple[str, int, int | None]] = []
     prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out", progress=lambda *each: told.append(each))
     assert told == [

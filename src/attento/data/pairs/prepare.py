@@ -8,20 +8,20 @@ renamed when it is whole.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from attento.data.cleaning import Cleaner, Rule, SeenDigests
-from attento.data.config import DataConfig, TokenizerConfig
-from attento.data.corpora import CHUNK_PAIRS, Chunk, Languages, Pair, read_chunks
-from attento.data.encoding import EncodedChunk, Encoder, encode_chunks, strip
-from attento.data.held_out import HeldOut
-from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
-from attento.data.prepared import (
+from attento.data.lines import CHUNK_LINES
+from attento.data.pairs.cleaning import Cleaner, Rule, SeenDigests
+from attento.data.pairs.config import DataConfig, TokenizerConfig
+from attento.data.pairs.corpora import Chunk, Languages, Pair, read_chunks
+from attento.data.pairs.encoding import EncodedChunk, Encoder, encode_chunks, strip
+from attento.data.pairs.held_out import HeldOut
+from attento.data.pairs.prepared import (
     FORMAT,
     REPORT_FILE,
     REPORT_JSON_FILE,
@@ -29,19 +29,16 @@ from attento.data.prepared import (
     PreparedCorpus,
     known_fingerprint,
     renew_stamps,
-    write_json,
 )
-from attento.data.record import RECORD_FILE
-from attento.data.report import CorpusCount, Report
-from attento.data.scripts import scripts_of_language
-from attento.data.shards import ShardWriter
-from attento.data.stamps import Stamps, stamp_files
-from attento.data.words import PlainTokenizer
+from attento.data.pairs.report import CorpusCount, Report
+from attento.data.pairs.scripts import scripts_of_language
+from attento.data.pairs.shards import ShardWriter
+from attento.data.pairs.stamps import Stamps, stamp_files
+from attento.data.pairs.words import PlainTokenizer
+from attento.data.partial import Progress, partial_folder, put_in_place, refuse_foreign_folder
+from attento.data.record import RECORD_FILE, write_json
 from attento.errors import DataError
 from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with the stage, how much of it is done, and how much there is (None while unknown)."""
 
 _SAMPLE_SEED = 20170612
 
@@ -188,8 +185,8 @@ class _Preparation:
         sources, targets = (strip([pair[side] for pair in self._scan.sample]) for side in (0, 1))
         self._scan.sample.clear()
         rules = [
-            self._cleaner.judge_texts(sources[start : start + CHUNK_PAIRS], targets[start : start + CHUNK_PAIRS])
-            for start in range(0, len(sources), CHUNK_PAIRS)
+            self._cleaner.judge_texts(sources[start : start + CHUNK_LINES], targets[start : start + CHUNK_LINES])
+            for start in range(0, len(sources), CHUNK_LINES)
         ]
         kept = np.flatnonzero(np.concatenate(rules) == Rule.KEPT).tolist()
         if not kept:
@@ -201,7 +198,7 @@ class _Preparation:
         encoder = Encoder(tokenizers, self._cleaner, self._config.tokenizer.model)
         chunks = _train_chunks(self._config, self._root)
         # Closed at once when something goes wrong, or the workers would live as long as the traceback.
-        useful_workers = min(self._workers, -(-self._scan.train_pairs // CHUNK_PAIRS))
+        useful_workers = min(self._workers, -(-self._scan.train_pairs // CHUNK_LINES))
         stream = closing(encode_chunks(chunks, encoder, useful_workers))
         with ShardWriter(self._folder, "train") as writer, stream as encoded_chunks:
             for chunk, encoded in encoded_chunks:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.data.cleaning import Rule
-from attento.data.corpora import Chunk, Pair
+from attento.data.pairs.cleaning import Rule
+from attento.data.pairs.corpora import Chunk, Pair
 
 _EXAMPLES = 2
 _SHOWN = 120

@@ -1,26 +1,25 @@
 """Batches that fill a token budget, in an order that a resumed run can find again.
 
-Holds the `Batch` record, padding, the order of training batches and the grouping of sentences to translate. Knows no
-file format and no model: pairs come from anything that is a `PairSource`.
+Holds the `Batch` record and the order of training batches. Knows no file format and no model: pairs come from anything
+that is a `PairSource`.
 """
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attento.data.training_batch import START, Position
+from attento.data.batches import START, Position, check_place, even_cuts, pad
 from attento.errors import ConfigError, DataError
 from attento.shapes import SourceIds, SourceMask, TargetIds
-from attento.text.special import BOS_ID, EOS_ID, PAD_ID
+from attento.text.special import BOS_ID, PAD_ID
 
 Indices: TypeAlias = NDArray[np.int64]
 Pair: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -136,16 +135,6 @@ def make_batch(pairs: Sequence[Pair]) -> Batch:
         num_source_tokens=int(source_mask.sum()),
         num_target_tokens=int(target_mask.sum()),
     )
-
-
-def pad(rows: Sequence[NDArray[np.int32]]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
-    """Put eos behind each row and padding behind that; return the ids and the mask of what is no padding."""
-    lengths = np.array([len(row) for row in rows])
-    columns = np.arange(lengths.max() + 1)
-    ids = np.full((len(rows), len(columns)), PAD_ID, dtype=np.int64)
-    ids[columns < lengths[:, None]] = np.concatenate(rows)
-    ids[np.arange(len(rows)), lengths] = EOS_ID
-    return torch.from_numpy(ids), torch.from_numpy(columns <= lengths[:, None])
 
 
 @dataclass(frozen=True)
@@ -281,53 +270,3 @@ class TokenBatches:
         slant = np.where(longer % 2, target - source, source - target)
         by_length = np.lexsort((slant, longer))
         return np.split(pool[by_length], even_cuts((source + target)[by_length], self._tokens_per_step))
-
-
-def check_place(place: str, number: int, count: int, what: str) -> None:
-    """Refuse to go on from a place that is not there.
-
-    Raises:
-        DataError: there are not so many.
-    """
-    if number >= count:
-        raise DataError(
-            f"cannot go on from {place}, which has {count} {what}; "
-            "go on with the data, `tokens_per_step` and `seed` that the run was started with"
-        )
-
-
-def even_cuts(tokens: NDArray[np.integer[Any]], limit: int) -> list[int]:
-    """Return where to cut rows of so many tokens into batches of at most `limit`: as few as can be, and all alike."""
-    ends = np.cumsum(tokens, dtype=np.int64).tolist()
-    fewest = len(_cuts(ends, limit))
-    # The least limit that needs no more batches: none is a small remainder.
-    least = bisect_left(
-        range(limit), True, lo=min(ends[-1] // fewest, limit), key=lambda each: len(_cuts(ends, each)) <= fewest
-    )
-    return _cuts(ends, least)[:-1]
-
-
-def _cuts(ends: Sequence[int], limit: int) -> list[int]:
-    """Return where each batch stops, given running token counts: as late as the limit allows, one pair at least."""
-    cuts = []
-    stop = tokens_before = 0
-    while stop < len(ends):
-        stop = max(stop + 1, bisect_right(ends, tokens_before + limit, lo=stop))
-        tokens_before = ends[stop - 1]
-        cuts.append(stop)
-    return cuts
-
-
-def inference_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Group sentences for translation: longest first, rows times longest row at most `max_tokens`, one row at least.
-
-    The longest group comes first, so that a batch too large for the memory shows at once.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    batches = []
-    start = 0
-    while start < len(order):
-        num_rows = max(1, max_tokens // max(1, lengths[order[start]]))
-        batches.append(order[start : start + num_rows])
-        start += num_rows
-    return batches

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from attento.data.shards import Ragged
-from attento.data.words import PlainTokenizer, WordTokenizer
+from attento.data.pairs.shards import Ragged
+from attento.data.pairs.words import PlainTokenizer, WordTokenizer
 from attento.text.tokenizer import Normalization, Tokenizer, train_tokenizer
 
 TEXTS = ["the cat sat on the mat", "le chat s'assied", "ein Käse, zwei Käse", "Ünicode ﬁne", "天气 很好", "a ▁ b"] * 3
@@ -47,7 +47,7 @@ def test_words_give_the_ids_of_whole_texts(key: tuple[Normalization, bool], text
 
 def test_what_was_met_before_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # A small memory, so that words are forgotten many times.
-    monkeypatch.setattr("attento.data.words._MOST_WORDS", 7)
+    monkeypatch.setattr("attento.data.pairs.words._MOST_WORDS", 7)
     tokenizer = TOKENIZERS["nmt_nfkc", True]
     words = WordTokenizer(tokenizer)
     for number in range(29):

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attento.data.batching import BLOCK_PAIRS, Batch, Pair, TokenBatches, inference_batches, make_batch
-from attento.data.training_batch import Position
+from attento.data.batches import Position, inference_batches
+from attento.data.pairs.batching import BLOCK_PAIRS, Batch, Pair, TokenBatches, make_batch
 from attento.errors import ConfigError, DataError
 
 
@@ -248,7 +248,7 @@ def test_weights_pass_and_sample_corpora() -> None:
 
 
 def test_a_fraction_is_drawn_from_all_blocks_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attento.data.batching.BLOCK_PAIRS", 7)
+    monkeypatch.setattr("attento.data.pairs.batching.BLOCK_PAIRS", 7)
     # The last block has two pairs; of all 23, five are drawn.
     batches = TokenBatches(FakePairs([3] * 23, [3] * 23), 80, seed=4, weights=[5 / 23], pool_size=3)
     count = Counter[int]()

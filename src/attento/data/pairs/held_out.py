@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.data.cleaning import is_member, sentence_digest
-from attento.data.config import DataConfig
-from attento.data.corpora import Chunk, Languages, Pair, read_pairs
-from attento.data.report import Overlap, example
+from attento.data.pairs.cleaning import is_member, sentence_digest
+from attento.data.pairs.config import DataConfig
+from attento.data.pairs.corpora import Chunk, Languages, Pair, read_pairs
+from attento.data.pairs.report import Overlap, example
 
 _EXAMPLES = 3
 

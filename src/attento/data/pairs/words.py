@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from attento.data.shards import Ragged, concatenate
+from attento.data.pairs.shards import Ragged, concatenate
 from attento.text.tokenizer import Tokenizer
 
 _MOST_WORDS = 1 << 18

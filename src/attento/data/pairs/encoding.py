@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.data.cleaning import Cleaner, Rule, pair_digest, sentence_digest
-from attento.data.corpora import Chunk
-from attento.data.shards import Ragged
-from attento.data.words import PlainTokenizer, WordTokenizer
+from attento.data.pairs.cleaning import Cleaner, Rule, pair_digest, sentence_digest
+from attento.data.pairs.corpora import Chunk
+from attento.data.pairs.shards import Ragged
+from attento.data.pairs.words import PlainTokenizer, WordTokenizer
 from attento.errors import DataError
 from attento.text.tokenizer import SubwordModel, TokenizerPair
 

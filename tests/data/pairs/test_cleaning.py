@@ -3,9 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from attento.data.cleaning import Cleaner, Rule, SeenDigests, is_member, pair_digest, sentence_digest
-from attento.data.config import CleaningConfig
-from attento.data.corpora import Languages
+from attento.data.pairs.cleaning import Cleaner, Rule, SeenDigests, is_member, pair_digest, sentence_digest
+from attento.data.pairs.config import CleaningConfig
+from attento.data.pairs.corpora import Languages
 
 ENGLISH_CHINESE = Languages("en", "zh")
 OFF = CleaningConfig(

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from attento.data.cleaning import Cleaner, Rule, pair_digest, sentence_digest
-from attento.data.config import CleaningConfig
-from attento.data.corpora import Chunk, Languages, Pair
-from attento.data.encoding import EncodedChunk, Encoder, encode_chunks
+from attento.data.pairs.cleaning import Cleaner, Rule, pair_digest, sentence_digest
+from attento.data.pairs.config import CleaningConfig
+from attento.data.pairs.corpora import Chunk, Languages, Pair
+from attento.data.pairs.encoding import EncodedChunk, Encoder, encode_chunks
 from attento.errors import DataError
 from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from attento.data.shards import ParallelShards, Ragged, ShardWriter, shard_paths
+from attento.data.pairs.shards import ParallelShards, Ragged, ShardWriter, shard_paths
 from attento.errors import DataError
 
 Row = tuple[list[int], list[int], int]

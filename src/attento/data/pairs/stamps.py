@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from attento.data.config import DataConfig
+from attento.data.pairs.config import DataConfig
 
 Stamps = dict[str, list[int]]
 

@@ -14,9 +14,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.data.config import CleaningConfig
-from attento.data.corpora import Languages, Pair
-from attento.data.scripts import script_of, script_share, scripts_of_language
+from attento.data.pairs.config import CleaningConfig
+from attento.data.pairs.corpora import Languages, Pair
+from attento.data.pairs.scripts import script_of, script_share, scripts_of_language
 
 # Controls that are white space (tab, line and page feeds, CR, U+0085) are left to the tokenizer, which sees spaces.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd]")

@@ -1,7 +1,7 @@
 import pytest
 
 from attento.config import check_settings
-from attento.data.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
+from attento.data.pairs.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
 from attento.errors import ConfigError
 
 ALIGNED = {"source": "a.en", "target": "a.fr"}

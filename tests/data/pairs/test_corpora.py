@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from attento.data.config import CorpusConfig
-from attento.data.corpora import Chunk, Languages, Pair, read_chunks, read_lines, read_pairs
+from attento.data.lines import read_lines
+from attento.data.pairs.config import CorpusConfig
+from attento.data.pairs.corpora import Chunk, Languages, Pair, read_chunks, read_pairs
 from attento.errors import DataError, MissingExtraError
 
 LANGUAGES = Languages("en", "fr")
@@ -199,7 +200,7 @@ def test_a_chunk_is_its_pairs_and_two_texts() -> None:
 def test_misalignment_is_found_wherever_a_chunk_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: int
 ) -> None:
-    monkeypatch.setattr("attento.data.corpora.CHUNK_PAIRS", 31)
+    monkeypatch.setattr("attento.data.lines.CHUNK_LINES", 31)
     write(tmp_path, en=b"x\n" * 62, fr=b"y\n" * (62 + extra))
     if not extra:
         assert len(aligned_in(tmp_path)) == 62

@@ -1,6 +1,6 @@
 import pytest
 
-from attento.data.scripts import script_of, script_share, scripts_of_language
+from attento.data.pairs.scripts import script_of, script_share, scripts_of_language
 
 
 @pytest.mark.parametrize(

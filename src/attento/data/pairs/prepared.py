@@ -1,16 +1,15 @@
 """The prepared folder: everything that training needs of its text, in ids."""
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attento.data.config import DataConfig
-from attento.data.record import RECORD_FILE, read_task_record, recorded_settings
-from attento.data.shards import ParallelShards, shard_paths
-from attento.data.stamps import Stamps
+from attento.data.pairs.config import DataConfig
+from attento.data.pairs.shards import ParallelShards, shard_paths
+from attento.data.pairs.stamps import Stamps
+from attento.data.record import RECORD_FILE, read_task_record, recorded_settings, write_json
 from attento.errors import DataError
 from attento.text.tokenizer import TokenizerPair
 
@@ -27,7 +26,7 @@ class PreparedCorpus:
     path: Path
     config: DataConfig
     fingerprint: str
-    """Equal when settings and text are equal; see `attento.data.prepare.fingerprint`."""
+    """Equal when settings and text are equal; see `attento.data.pairs.prepare.fingerprint`."""
     warnings: tuple[str, ...]
     """What is worth knowing: overlap with held-out text, empty validation lines, a rule that could not be applied."""
     tokenizers: TokenizerPair
@@ -107,8 +106,3 @@ def _record_or_nothing(path: Path) -> dict[str, Any]:
         return read_record(path)
     except DataError:
         return {}
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a value for programs and people."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

@@ -1,0 +1,1 @@
+"""Parallel text: corpora, cleaning, shards, token-budget batches. Knows no model."""
