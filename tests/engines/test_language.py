@@ -115,10 +115,8 @@ def continue_greedily(model, tokenizer, prompt, max_tokens):
     written = []
     while len(written) < max_tokens:
         log_probs = model.log_probs(ids + written)
-        token = log_probs.index(max(log_probs))
-        if token == EOS_ID:
-            break
-        written.append(token)
+        # Marks, and what the vocabulary lacks, have the lowest ids; they stand in no text.
+        written.append(max(range(EOS_ID + 1, len(log_probs)), key=lambda token: log_probs[token]))
     return tokenizer.decode(written)
 
 

@@ -48,7 +48,13 @@ def train(
         return
     if not run_training(loaded, output, say):
         raise typer.Exit(EXIT_INTERRUPTED)
-    say(f'translate with it: attento translate {shlex.quote(str(output))} "your text"')
+    run = shlex.quote(str(output))
+    hints = {
+        "translation": f'translate with it: attento translate {run} "your text"',
+        "language_modeling": f'let it go on with a text: attento generate {run} "the beginning"',
+        "classification": f"measure it: attento evaluate {run} --labelled FILE",
+    }
+    say(hints[loaded.config.data.task])
 
 
 def _show(found: "Profile") -> None:

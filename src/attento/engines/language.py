@@ -24,11 +24,13 @@ from attento.models.base import LanguageModel
 from attento.models.build import build_language_model
 from attento.models.config import LanguageModelConfig
 from attento.nn.state import DecoderState, select_rows
-from attento.text.special import BOS_ID, EOS_ID, UNK_ID
+from attento.text.special import BOS_ID, EOS_ID, PAD_ID, UNK_ID
 from attento.text.tokenizer import JOINT_FILE, Tokenizer
 
 # A long prompt is read in parts of so many tokens, since its logits are computed and thrown away.
 _PROMPT_TOKENS = 512
+# A logit below all that a model gives, and still a number.
+_NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,8 @@ class LanguageEngine:
         """Return for every prompt, in order, `count` texts that follow it; an empty prompt is the beginning of a text.
 
         Without `sampling` the most probable token is taken each time, and all texts of a prompt are one. What is drawn
-        depends on the seed, the number of the draw and the prompt, not on the other prompts. A text ends where the
-        model ends it, or after `max_tokens` tokens.
+        depends on the seed, the number of the draw and the prompt, not on the other prompts. A text has `max_tokens`
+        tokens.
 
         Raises:
             InputError: `prompts` is a single string, a prompt is not Unicode text, or the model cannot read so many
@@ -185,7 +187,19 @@ class LanguageEngine:
         return found
 
     def _step(self, tokens: Int[Tensor, "N 1"], state: DecoderState) -> tuple[Float[Tensor, "N 1 V"], DecoderState]:
-        """Read the next tokens; the prompt stands behind bos, before anything is written."""
+        """Read the next tokens; the prompt stands behind bos, before anything is written.
+
+        What stands in no text is not written: marks, and what the vocabulary lacks. A text has no end of its own, since
+        training text is one stream.
+        """
+        logits, after = self._read(tokens, state)
+        forbidden = torch.zeros(logits.size(-1), device=logits.device)
+        forbidden[[PAD_ID, UNK_ID, BOS_ID]] = -torch.inf
+        # Finite: a search may have to end.
+        forbidden[EOS_ID] = _NEVER
+        return logits.float() + forbidden, after
+
+    def _read(self, tokens: Int[Tensor, "N 1"], state: DecoderState) -> tuple[Float[Tensor, "N 1 V"], DecoderState]:
         if not isinstance(state, _Unread):
             return self.model.decode(tokens, state)
         unread, read = torch.cat((tokens, state.prompt), dim=1), state.state

@@ -28,12 +28,6 @@ def pad(rows: list[list[int]], width: int | None = None) -> Sentences:
     return Sentences(ids, torch.tensor([[i < len(row) for i in range(width)] for row in rows]))
 
 
-def draw_pairs(rows: int = B) -> tuple[list[list[int]], list[list[int]]]:
-    first = [torch.randint(4, V, (length,)).tolist() for length in ([L, 2, 4, 1, 3] * rows)[:rows]]
-    second = [torch.randint(4, V, (length,)).tolist() for length in ([1, M, 4, 2, 6] * rows)[:rows]]
-    return first, second
-
-
 def through(network: nn.Sequential, vector: Tensor) -> Tensor:
     for layer in network:
         if isinstance(layer, nn.Linear):
@@ -110,21 +104,6 @@ def test_alignment_gives_no_weight_to_padding():
     torch.testing.assert_close(aligned[1], torch.tensor([0.5, 0.5, 0]).expand(L, M))
 
 
-@pytest.mark.parametrize("intra", [False, True])
-@torch.no_grad()
-def test_neither_neighbours_nor_padding_change_a_row(intra: bool):
-    model = build(intra)
-    first, second = draw_pairs(rows=5)
-    wide = [pad(first, width=17), pad(second, width=13)]
-    together = model(wide)
-
-    # What stands in the padding is of no matter either.
-    scribbled = [Sentences(s.ids.where(s.mask, torch.full_like(s.ids, 19)), s.mask) for s in wide]
-    torch.testing.assert_close(model(scribbled), together)
-    for row, (a, b) in enumerate(zip(first, second, strict=True)):
-        torch.testing.assert_close(model([pad([a]), pad([b])])[0], together[row], rtol=1e-5, atol=1e-6)
-
-
 @torch.no_grad()
 def test_without_intra_sentence_attention_the_order_of_words_is_not_seen():
     swapped = [[9, 5, 7]]
@@ -147,30 +126,6 @@ def test_a_sentence_without_words_is_read_as_nothing():
     assert logits.isfinite().all()
     wider = Sentences(torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, 3, dtype=torch.bool))
     torch.testing.assert_close(model([wider, pad([[5, 7]])]), logits)
-
-
-@pytest.mark.parametrize("intra", [False, True])
-def test_every_weight_gets_a_gradient(intra: bool):
-    model = build(intra, dropout=0.1, d_model=31).train()
-    first, second = draw_pairs(rows=5)
-
-    F.cross_entropy(model([pad(first), pad(second)]), torch.tensor([0, 3, 7, 10, 2])).backward()
-
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-@torch.no_grad()
-def test_bfloat16_weights_are_close_to_float32():
-    model = build(intra=True, d_model=16)
-    pairs = [pad(sentences) for sentences in draw_pairs()]
-    exact = model(pairs)
-
-    rough = model.bfloat16()(pairs)
-
-    assert rough.dtype == torch.bfloat16
-    torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("intra", [False, True])

@@ -119,32 +119,6 @@ def test_the_setting_weighs_the_penalty():
     assert (heavy.score(sentences)[1] > 0.1).all()
 
 
-@torch.no_grad()
-def test_neither_neighbours_nor_padding_change_a_row():
-    model = build()
-    sentences = draw_sentences()
-    wide = pad(sentences, width=13)
-    together, added = model.score([wide])
-
-    scribbled = Sentences(wide.ids.where(wide.mask, torch.full_like(wide.ids, 19)), wide.mask)
-    torch.testing.assert_close(model.score([scribbled]), (together, added))
-    for row, ids in enumerate(sentences):
-        logits, penalty = model.score([pad([ids])])
-        torch.testing.assert_close(logits[0], together[row], rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(penalty[0], added[row], rtol=1e-5, atol=1e-6)
-
-
-def test_every_weight_gets_a_gradient():
-    model = build(dropout=0.1).train()
-
-    logits, added = model.score([pad(draw_sentences())])
-    (F.cross_entropy(logits, torch.tensor([0, 3, 5, 1, 2])) + added.mean()).backward()
-
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().sum() > 0, name
-
-
 def test_the_penalty_drives_the_rows_apart():
     annotation = Annotation(D, A, 3)
     hidden, mask = torch.randn(1, L, D), torch.ones(1, L, dtype=torch.bool)

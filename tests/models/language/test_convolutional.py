@@ -1,6 +1,5 @@
-"""What the gated causal convolutions promise: the formula, their reach, and one result however a text is cut."""
+"""What the gated causal convolutions promise: the formula and their reach."""
 
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -8,8 +7,7 @@ import torch
 from torch import Tensor
 
 from attento.models.language.config import CausalConvolutionConfig
-from attento.models.language.convolutional import CausalConvolutionModel, CausalConvolutionState
-from attento.nn.state import DecoderState
+from attento.models.language.convolutional import CausalConvolutionModel
 
 # Rows, tokens, width, vocabulary; a reach of 1 + 2 * (1 + 3) = 9 tokens.
 B, T, D, V = 3, 13, 5, 17
@@ -63,21 +61,6 @@ def test_logits_are_the_formula() -> None:
         assert_close(logits[row], by_loops(model, ids[row].tolist()))
 
 
-@pytest.mark.parametrize("pieces", [[1] * 13, [2, 10, 1], [12, 1]], ids=str)
-def test_step_by_step_is_all_at_once(pieces: list[int]) -> None:
-    model, ids = make(), torch.randint(V, (B, T))
-    expected, whole = model.decode(ids, model.start(B))
-    state: DecoderState = model.start(B)
-    logits = []
-    for end, length in zip(accumulate(pieces), pieces, strict=True):
-        more, state = model.decode(ids[:, end - length : end], state)
-        logits.append(more)
-    assert_close(torch.cat(logits, dim=1), expected)
-    assert isinstance(state, CausalConvolutionState)
-    for one, other in zip(state.windows, whole.windows, strict=True):
-        assert_close(one, other)
-
-
 def test_a_prediction_depends_on_its_receptive_field_and_on_nothing_else() -> None:
     model = make()
     assert (model.receptive_field, model.max_length) == (REACH, None)
@@ -110,31 +93,6 @@ def test_the_default_settings_reach_over_more_than_a_hundred_tokens() -> None:
     assert model.receptive_field == 1 + 2 * 2 * (1 + 2 + 4 + 8 + 16)
 
 
-@pytest.mark.parametrize("rows", [[2, 0, 0, 1, 2], [1], [1, 0, 2]], ids=str)
-def test_selecting_from_the_state_is_selecting_from_the_input(rows: list[int]) -> None:
-    model, ids, indices = make(), torch.randint(V, (B, T)), torch.tensor(rows)
-    _, state = model.decode(ids[:, :7], model.start(B))
-    logits, _ = model.decode(ids[indices, 7:], state.select(indices))
-    assert_close(logits, read(model, ids[indices])[:, 7:])
-
-
-def test_a_state_can_be_gone_on_from_twice() -> None:
-    model, ids = make(), torch.randint(V, (B, T))
-    _, state = model.decode(ids[:, :4], model.start(B))
-    first, _ = model.decode(ids[:, 4:], state)
-    model.decode(ids.flip(1), state)
-    assert torch.equal(model.decode(ids[:, 4:], state)[0], first)
-
-
-def test_another_models_state_is_refused() -> None:
-    class Other:
-        def select(self, indices: Tensor) -> "Other":
-            return self
-
-    with pytest.raises(TypeError, match="`CausalConvolutionState` was given `Other`"):
-        make().decode(torch.randint(V, (B, T)), Other())
-
-
 @pytest.mark.parametrize(("tied", "matrices"), [(True, 1), (False, 2)])
 def test_one_matrix_serves_where_tied(tied: bool, matrices: int) -> None:
     model = make(tied_embeddings=tied)
@@ -143,8 +101,3 @@ def test_one_matrix_serves_where_tied(tied: bool, matrices: int) -> None:
     read(model, torch.randint(V, (B, T))).square().sum().backward()
     assert (model.output_layer()[0] is model.embedding.weight) is tied
     assert all((parameter.grad != 0).any() for parameter in model.parameters())
-
-
-def test_half_precision_stays_half_precision() -> None:
-    model = make().bfloat16().train()
-    assert read(model, torch.randint(V, (B, T))).dtype == torch.bfloat16

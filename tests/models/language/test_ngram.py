@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Callable
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from torch import Tensor
 from attento.models.language.config import NGramConfig
 from attento.models.language.kneser_ney import FALL_BACK
 from attento.models.language.ngram import NGramModel, NGramState
-from attento.models.language.window import WindowState
 from attento.nn.state import DecoderState
 from attento.text.special import BOS_ID, EOS_ID, UNK_ID
 
@@ -176,34 +174,21 @@ def test_probabilities_are_those_of_kenlm() -> None:
         torch.testing.assert_close(actual, torch.tensor(scores), rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("pieces", [[1] * 11, [2, 8, 1], [10, 1], [1, 10]], ids=str)
 @every_order
-def test_step_by_step_is_all_at_once(pieces: list[int], order: int) -> None:
+def test_step_by_step_is_all_at_once_and_only_the_context_is_kept(order: int) -> None:
     text = draw_text()
-    model = make(order)
+    model, ids = make(order), mixed_contexts(text)
     model.fit(text)
-    ids = mixed_contexts(text)
-    expected, whole = model.decode(ids, model.start(B))
     state: DecoderState = model.start(B)
+    expected, whole = model.decode(ids, state)
     logits = []
-    for end, length in zip(accumulate(pieces), pieces, strict=True):
-        more, state = model.decode(ids[:, end - length : end], state)
+    for piece in ids.split([1, 7, 2, 1], dim=1):
+        more, state = model.decode(piece, state)
         logits.append(more)
     assert_close(torch.cat(logits, dim=1), expected)
     assert isinstance(state, NGramState)
     assert torch.equal(state.tokens, whole.tokens)
     assert state.tokens.shape == (B, max(order - 2, 0))
-
-
-@every_order
-def test_rows_can_be_picked_and_repeated(order: int) -> None:
-    text = draw_text()
-    model = make(order)
-    model.fit(text)
-    ids, rows = mixed_contexts(text), torch.tensor([2, 0, 2, 1, 1])
-    _, state = model.decode(ids[:, :-1], model.start(B))
-    picked, _ = model.decode(ids[rows, -1:], state.select(rows))
-    assert_close(picked, read(model, ids)[rows, -1:])
 
 
 def test_tables_come_back_from_a_file(tmp_path: Path) -> None:
@@ -239,8 +224,3 @@ def test_a_text_may_lie_in_a_file(tmp_path: Path) -> None:
     model.fit(text)
     mapped.fit(np.memmap(tmp_path / "ids", dtype=np.uint16, mode="r"))
     assert torch.equal(read(model, ids), read(mapped, ids))
-
-
-def test_another_models_state_is_refused() -> None:
-    with pytest.raises(TypeError, match="decodes from `NGramState` was given `WindowState`"):
-        make(2).decode(torch.randint(V, (B, T)), WindowState(torch.empty(B, 0, dtype=torch.long)))

@@ -1,6 +1,5 @@
-"""What the recurrent language models promise: the equations, layer on layer, and one result however a text is cut."""
+"""What the recurrent language models promise: the equations, layer on layer."""
 
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -9,9 +8,6 @@ from torch import Tensor
 
 from attento.models.language.config import RecurrentLanguageConfig
 from attento.models.language.recurrent import RecurrentLanguageModel
-from attento.models.language.window import WindowState
-from attento.nn.recurrent import RecurrentState
-from attento.nn.state import DecoderState
 
 # Rows, tokens, width, vocabulary.
 B, T, D, V = 3, 11, 5, 17
@@ -71,31 +67,6 @@ def test_logits_are_the_equations(cell: str, layers: int, tied: bool) -> None:
         assert_close(logits[row], by_loops(model, ids[row].tolist(), cell, layers))
 
 
-@pytest.mark.parametrize("pieces", [[1] * 11, [2, 8, 1], [10, 1]], ids=str)
-@every_depth
-@every_cell
-def test_step_by_step_is_all_at_once(pieces: list[int], cell: str, layers: int) -> None:
-    model, ids = make(cell=cell, layers=layers), torch.randint(V, (B, T))
-    expected, whole = model.decode(ids, model.start(B))
-    state: DecoderState = model.start(B)
-    logits = []
-    for end, length in zip(accumulate(pieces), pieces, strict=True):
-        more, state = model.decode(ids[:, end - length : end], state)
-        logits.append(more)
-    assert_close(torch.cat(logits, dim=1), expected)
-    assert isinstance(state, RecurrentState) and isinstance(whole, RecurrentState)
-    assert_close(state.hidden, whole.hidden)
-    assert state.hidden.shape == (B, layers, D)
-
-
-@every_cell
-def test_rows_can_be_picked_and_repeated(cell: str) -> None:
-    model, ids, rows = make(cell=cell), torch.randint(V, (B, T)), torch.tensor([2, 0, 2, 1, 1])
-    _, state = model.decode(ids[:, :-1], model.start(B))
-    picked, _ = model.decode(ids[rows, -1:], state.select(rows))
-    assert_close(picked, read(model, ids)[rows, -1:])
-
-
 def test_tied_matrices_are_one() -> None:
     model = make()
     assert model.output_layer() == (model.embedding.weight, None)
@@ -114,8 +85,6 @@ def test_dropout_draws_in_training_alone() -> None:
     assert not torch.allclose(features[kept], other[kept])
 
 
-def test_another_models_state_is_refused() -> None:
-    with pytest.raises(TypeError, match="decodes from `RecurrentState` was given `WindowState`"):
-        make().decode(torch.randint(V, (B, T)), WindowState(torch.empty(B, 0, dtype=torch.long)))
+def test_a_state_of_another_depth_is_refused() -> None:
     with pytest.raises(TypeError, match="a state belongs to the model whose `start` made it"):
         make().decode(torch.randint(V, (B, T)), make(layers=3).start(B))

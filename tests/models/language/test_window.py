@@ -1,6 +1,5 @@
 """What the window MLP promises: the formula, the reach of its window, and one result however a text is cut."""
 
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from attento.models.language.config import WindowMLPConfig
-from attento.models.language.ngram import NGramState
 from attento.models.language.window import WindowMLP, WindowState
 from attento.nn.state import DecoderState
 
@@ -59,15 +57,14 @@ def test_logits_are_the_formula(window: int, changes: dict[str, Any]) -> None:
         assert_close(logits[row], by_loops(model, ids[row].tolist(), window))
 
 
-@pytest.mark.parametrize("pieces", [[1] * 11, [2, 8, 1], [10, 1]], ids=str)
 @every_window
-def test_step_by_step_is_all_at_once(pieces: list[int], window: int) -> None:
+def test_step_by_step_is_all_at_once_and_only_the_window_is_kept(window: int) -> None:
     model, ids = make(window=window), torch.randint(V, (B, T))
-    expected, whole = model.decode(ids, model.start(B))
     state: DecoderState = model.start(B)
+    expected, whole = model.decode(ids, state)
     logits = []
-    for end, length in zip(accumulate(pieces), pieces, strict=True):
-        more, state = model.decode(ids[:, end - length : end], state)
+    for piece in ids.split([1, 7, 2, 1], dim=1):
+        more, state = model.decode(piece, state)
         logits.append(more)
     assert_close(torch.cat(logits, dim=1), expected)
     assert isinstance(state, WindowState)
@@ -81,13 +78,6 @@ def test_a_token_is_seen_within_the_window_alone() -> None:
     changed[:, 3] = V - 1
     differs = (read(model, ids) != read(model, changed)).any(dim=-1)
     assert differs.tolist() == [[3 <= t < 3 + W for t in range(T)]] * B
-
-
-def test_rows_can_be_picked_and_repeated() -> None:
-    model, ids, rows = make(), torch.randint(V, (B, T)), torch.tensor([2, 0, 2, 1, 1])
-    _, state = model.decode(ids[:, :-1], model.start(B))
-    picked, _ = model.decode(ids[rows, -1:], state.select(rows))
-    assert_close(picked, read(model, ids)[rows, -1:])
 
 
 def test_tied_matrices_are_one() -> None:
@@ -106,8 +96,3 @@ def test_dropout_draws_in_training_alone() -> None:
     assert torch.equal(read(model, ids), read(model, ids))
     model.train()
     assert not torch.equal(read(model, ids), read(model, ids))
-
-
-def test_another_models_state_is_refused() -> None:
-    with pytest.raises(TypeError, match="decodes from `WindowState` was given `NGramState`"):
-        make().decode(torch.randint(V, (B, T)), NGramState(torch.empty(B, 0, dtype=torch.long)))

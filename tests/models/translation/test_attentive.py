@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from attento.models.translation.attentive import AttentiveState, RecurrentAttention
+from attento.models.translation.attentive import RecurrentAttention
 from attento.models.translation.config import RecurrentAttentionConfig
 from attento.nn.alignment import Score
 from attento.nn.recurrent import CellKind

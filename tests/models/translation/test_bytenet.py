@@ -1,15 +1,13 @@
 """What ByteNet promises: a decoder on top of an encoder, column on column, whatever the lengths of the two."""
 
 import math
-from itertools import accumulate
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from attento.models.base import Memory
-from attento.models.translation.bytenet import ByteNet, ByteNetState
+from attento.models.translation.bytenet import ByteNet
 from attento.models.translation.config import ByteNetConfig
 from attento.nn.state import DecoderState
 

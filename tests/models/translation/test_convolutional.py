@@ -1,6 +1,5 @@
 """What ConvS2S promises: the paper's equations, and one result however the target is cut and the source is padded."""
 
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from attento.models.base import Memory
 from attento.models.translation.config import ConvS2SConfig
-from attento.models.translation.convolutional import ConvS2S, ConvS2SState
+from attento.models.translation.convolutional import ConvS2S
 from attento.nn.state import DecoderState
 
 # Rows, source, target, width, vocabulary; decoder: 2 layers that see 3 tokens, a reach of 5.

@@ -1,4 +1,4 @@
-"""The RNN encoder-decoders: the papers' equations, and what every model promises to the loop and to the search."""
+"""The RNN encoder-decoders: the papers' equations, and which numbers of layers go together."""
 
 from typing import Any
 
@@ -7,16 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from attento.models.translation.config import RecurrentConfig
-from attento.models.translation.recurrent import RecurrentDecoderState, RecurrentEncoderDecoder
+from attento.models.translation.recurrent import RecurrentEncoderDecoder
 from attento.nn.recurrent import CellKind
-from attento.nn.state import DecoderState
 
 # Rows, source, target, width, vocabularies.
 B, S, T, D, V, W = 5, 7, 6, 11, 17, 13
 LENGTHS = [7, 3, 5, 1, 2]
-CELLS: list[CellKind] = ["elman", "gru", "lstm"]
-
-every_cell = pytest.mark.parametrize("cell", CELLS)
 
 
 def make(cell: CellKind = "lstm", **changes: Any) -> RecurrentEncoderDecoder:
@@ -101,58 +97,9 @@ def test_lstm_layers_are_the_network_of_sutskever_et_al(reverse: bool) -> None:
         assert_close(logits[row], torch.stack(written[length:]))
 
 
-@every_cell
-@pytest.mark.parametrize("pieces", [[1] * 6, [2, 3, 1]], ids=str)
-def test_step_by_step_is_all_at_once(cell: CellKind, pieces: list[int]) -> None:
-    model, target = make(cell), draw_target()
-    state: DecoderState = model.start(model.encode(*draw_source()))
-    expected, whole = model.decode(target, state)
-    logits = []
-    for piece in target.split(pieces, dim=1):
-        more, state = model.decode(piece, state)
-        logits.append(more)
-    assert_close(torch.cat(logits, dim=1), expected)
-    assert isinstance(state, RecurrentDecoderState)
-    assert_close(state.recurrent.hidden, whole.recurrent.hidden)
-
-
-@every_cell
-@pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])
-def test_padding_of_the_source_changes_nothing(cell: CellKind, reverse: bool) -> None:
-    model, target = make(cell, reverse_source=reverse), draw_target()
-    source, mask = draw_source()
-    logits, _ = model.decode(target, model.start(model.encode(source, mask)))
-    for row, length in enumerate(LENGTHS):
-        real = torch.ones(1, length, dtype=torch.bool)
-        expected, _ = model.decode(target[[row]], model.start(model.encode(source[[row], :length], real)))
-        assert_close(logits[[row]], expected)
-    other = torch.where(mask, source, (source + 1) % V)
-    unchanged, _ = model.decode(target, model.start(model.encode(other, mask)))
-    assert torch.equal(logits, unchanged)
-
-
-@every_cell
-def test_selecting_from_the_state_is_selecting_from_the_input(cell: CellKind) -> None:
-    model, target, rows = make(cell), draw_target(), torch.tensor([4, 0, 0, 2, 3, 4, 1])
-    source, mask = draw_source()
-    memory = model.encode(source, mask)
-    _, state = model.decode(target[:, :4], model.start(memory))
-    logits, _ = model.decode(target[rows, 4:], state.select(rows))
-    expected, _ = model.decode(target[rows], model.start(memory.select(rows)))
-    assert_close(logits, expected[:, 4:])
-
-
-def test_a_state_of_another_model_is_refused() -> None:
-    model, other = make("lstm"), make("lstm").decoder.start(B)
-    with pytest.raises(TypeError, match="decodes from `RecurrentDecoderState` was given `RecurrentState`"):
-        model.decode(draw_target(), other)
-
-
-def test_settings_that_do_not_go_together() -> None:
+def test_a_state_that_is_handed_on_needs_equal_numbers_of_layers() -> None:
     with pytest.raises(ValueError, match="make them equal"):
         make("lstm", encoder_layers=1)
-    with pytest.raises(ValueError, match="needs one joint vocabulary"):
-        make("gru", tied_embeddings="all")
 
 
 def test_a_summary_needs_no_equal_number_of_layers() -> None:
@@ -160,14 +107,3 @@ def test_a_summary_needs_no_equal_number_of_layers() -> None:
     logits, state = model.decode(draw_target(), model.start(model.encode(*draw_source())))
     assert logits.shape == (B, T, W)
     assert state.recurrent.hidden.shape == (B, 3, D)
-
-
-@every_cell
-def test_every_weight_is_learned_in_bfloat16(cell: CellKind) -> None:
-    model = make(cell).train()
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(torch.bfloat16)
-    logits, _ = model.decode(draw_target(), model.start(model.encode(*draw_source())))
-    logits.float().square().sum().backward()
-    assert logits.dtype == torch.bfloat16
-    assert [name for name, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0] == []
