@@ -21,10 +21,12 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--only", help="names of systems, with commas between")
     options = parser.parse_args()
     name = f"compare-{options.recipe.stem}"
     folder = options.runs / name
     command = ["compare", str(options.recipe), "--data", str(options.data), "--output", str(folder)]
+    command += ["--only", options.only] if options.only else []
     done = subprocess.run([sys.executable, "-m", "attento", *command], check=False)
     if done.returncode:
         raise SystemExit(done.returncode)

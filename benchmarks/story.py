@@ -54,7 +54,7 @@ def translation() -> Iterator[str]:
             f"{bleu['low']:.2f} to {bleu['high']:.2f}",
             f"{_value(system, 'chrf'):.2f}",
             f"{_value(system, 'perplexity'):.2f}",
-            f"{system['cost']['training speed']['value']:,.0f}",
+            f"{system['cost']['training_tokens_per_second']['value']:,.0f}",
         )
 
 

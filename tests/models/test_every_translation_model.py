@@ -173,15 +173,15 @@ def test_each_matrix_has_one_name_and_learns(settings: dict[str, Any]) -> None:
         matrices = [name for name in weights if "embedding" in name]
         assert len(matrices) == number
         assert all((weights[name].grad != 0).any() for name in matrices)
-    with pytest.raises(
-        ConfigError, match=r"the source has 17 tokens and the target 13.*`data\.tokenizer\.joint: true`"
-    ):
+    with pytest.raises(ConfigError, match=r"17 tokens and the target 13.*`data\.tokenizer\.joint: true`"):
         architectures.translation_model(settings | {"tied_embeddings": "all"}, V, OUT)
 
 
 @every_model
-@pytest.mark.parametrize("search", [SearchConfig(beam_size=1), SearchConfig(beam_size=3, n_best=2)], ids=str)
-def test_a_search_finds_the_same_alone_and_among_others(settings: dict[str, Any], search: SearchConfig) -> None:
+@pytest.mark.parametrize(("beam_size", "n_best"), [(1, 1), (3, 2)], ids=["greedy", "beam"])
+def test_a_search_finds_the_same_alone_and_among_others(settings: dict[str, Any], beam_size: int, n_best: int) -> None:
+    # An untrained model writes until it is stopped: not much longer than the source, but by each source's own length.
+    search = SearchConfig(beam_size=beam_size, n_best=n_best, max_extra_length=13)
     engine = TorchEngine(make(settings), device="cpu")
     sources = [torch.randint(4, V, (length,)).tolist() for length in (1, 8, 3, 5)]
     together = engine.translate(sources, search)
@@ -257,6 +257,8 @@ def test_learns_to_write_a_source_backwards(name: str) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if max(losses[-9:]) < 0.3:
+            break
     if name == "transformer_without_positions":
         # It sees which symbols there are, but not in which order: log(3!) nats over four tokens, but for repetitions.
         assert 0.3 < losses[-1] < 0.6
