@@ -52,8 +52,11 @@ def invoke(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)], catch_exceptions=False)
 
 
-def test_flags_reach_the_comparison(recipe: Path, asked: Callable[[Outcome], list[Any]]) -> None:
+def test_flags_reach_the_comparison(
+    recipe: Path, asked: Callable[[Outcome], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = asked(Outcome(Path("out/report.html"), {}))
+    monkeypatch.setattr("sys.argv", ["/usr/bin/attento", "compare", "a recipe.yaml"])
     result = invoke(
         recipe, "--output", "out", "--data", "texts", "--only", "large, small", "--set", "systems.large.model.d_ff=7"
     )
@@ -61,7 +64,7 @@ def test_flags_reach_the_comparison(recipe: Path, asked: Callable[[Outcome], lis
     comparison, only, output, command, _ = calls
     assert comparison.systems["large"].model.d_ff == 7 and comparison.data_root == Path("texts")
     assert (only, output) == (["large", "small"], Path("out"))
-    assert command.startswith("attento ")
+    assert command == "attento compare 'a recipe.yaml'"
 
 
 def test_an_interrupted_comparison_leaves_with_130(recipe: Path, asked: Callable[[Outcome], list[Any]]) -> None:

@@ -1,6 +1,7 @@
 import _thread
 import io
 import pickle
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -183,14 +184,19 @@ def test_folder_with_half_a_pair_names_the_other_half(tokenizer: Tokenizer, tmp_
 
 
 def test_interrupt_is_answered_while_the_work_goes_on() -> None:
+    # A shell's background jobs start with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     release = threading.Event()
 
     def work() -> None:
         _thread.interrupt_main()
         release.wait()
 
-    with pytest.raises(KeyboardInterrupt):
-        _run_interruptibly(work)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _run_interruptibly(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not release.is_set()
     release.set()
 
