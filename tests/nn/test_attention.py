@@ -278,7 +278,9 @@ def test_scores_of_another_kind_are_those_of_a_longer_or_a_zero_query(scores: st
     torch.testing.assert_close(output, plain(hidden, plain.keys_values(memory), mask), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("widths", [{"d_key": 5}, {"d_value": 5}, {"d_key": 5, "d_value": 7}])
+@pytest.mark.parametrize("widths", [{"d_key": 5}, {"d_value": 5}, {"d_key": 5, "d_value": 7}, {"num_kv_heads": 3}])
 def test_widths_are_refused_where_nothing_is_projected(widths: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=r"without `projections` .* `d_key` and `d_value` must be left out, but got"):
+    with pytest.raises(
+        ValueError, match=r"`d_key`, `d_value` and `num_kv_heads` must be left out"
+    ):
         MultiHeadAttention(33, 3, **widths, projections=False)

@@ -1,9 +1,10 @@
-"""What every model is to the loop and to the search: one contract for each of the three tasks.
+"""What every model is to the loop and to the search: one contract for each task.
 
 A model that writes has a state and two verbs: `start` makes the state in which nothing is decoded yet, `decode` goes on
 from a state by any number of tokens. A whole target from a fresh state is teacher forcing, one token at a time is
 search: one road for both. `EncoderDecoder` starts from a source that it has read, `LanguageModel` from nothing. A
-`Classifier` writes nothing: sentences in, a score for each class out.
+`Classifier` writes nothing: sentences in, a score for each class out; a `MaskedLanguageModel` tells the tokens that are
+hidden in a text.
 """
 
 from abc import ABC, abstractmethod
@@ -123,3 +124,28 @@ class Classifier(nn.Module, ABC):
     def forward(self, sentences: Sequence[Sentences]) -> Float[Tensor, "B C"]:
         """Return the logits of the classes."""
         return self.score(sentences)[0]
+
+
+class MaskedLanguageModel(nn.Module, ABC):
+    """A model that reads a text both ways and tells how probable each token is where one is hidden."""
+
+    d_model: int
+    vocab_size: int
+    max_length: int | None
+    """The most tokens that it can read at once; None where there is no limit."""
+
+    @abstractmethod
+    def features(self, sentences: Sentences) -> Hidden:
+        """Return the vectors that tell the token at each place."""
+
+    @abstractmethod
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
+        """Return weight and bias of the linear map from feature vectors to logits."""
+
+    @abstractmethod
+    def embed(self, sentences: Sentences) -> Float[Tensor, "B D"]:
+        """Make one vector of each sentence."""
+
+    def forward(self, sentences: Sentences) -> Float[Tensor, "B L V"]:
+        """Return the logits of the token at each place."""
+        return F.linear(self.features(sentences), *self.output_layer())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attento.errors import ConfigError
-from attento.models.base import Classifier, EncoderDecoder, LanguageModel
+from attento.models.base import Classifier, EncoderDecoder, LanguageModel, MaskedLanguageModel
 from attento.models.classification.decomposable import DecomposableAttention
 from attento.models.classification.encoder_only import EncoderOnly
 from attento.models.classification.self_attentive import SelfAttentive
@@ -14,6 +14,8 @@ from attento.models.language.decoder_only import DecoderOnly
 from attento.models.language.ngram import NGramModel
 from attento.models.language.recurrent import RecurrentLanguageModel
 from attento.models.language.window import WindowMLP
+from attento.models.masked.config import MaskedEncoderConfig
+from attento.models.masked.encoder_only import MaskedEncoder
 from attento.models.translation.attentive import RecurrentAttention
 from attento.models.translation.bytenet import ByteNet
 from attento.models.translation.convolutional import ConvS2S
@@ -81,6 +83,11 @@ def build_classifier(config: ClassifierModelConfig, vocab_size: int, num_classes
                 return DecomposableAttention(config, vocab_size, num_classes)
             case "encoder_only":
                 return EncoderOnly(config, vocab_size, num_classes)
+
+
+def build_masked_model(config: MaskedEncoderConfig, vocab_size: int) -> MaskedLanguageModel:
+    """Make a model that tells hidden tokens, with freshly drawn weights."""
+    return MaskedEncoder(config, vocab_size)
 
 
 @contextmanager

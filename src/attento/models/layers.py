@@ -15,10 +15,21 @@ from torch.utils.checkpoint import checkpoint
 
 from attento.models.stack_config import StackConfig
 from attento.nn.attention import MultiHeadAttention
-from attento.nn.feed_forward import FeedForward
-from attento.nn.masks import causal_mask, padding_mask
+from attento.nn.embedding import TokenEmbedding
+from attento.nn.feed_forward import FeedForward, GatedFeedForward
+from attento.nn.masks import causal_mask, padding_mask, window_mask
 from attento.nn.normalization import NoNormalization, make_normalization, unchanged_statistics
 from attento.nn.positions import LearnedPositions, NoPositions, SinusoidalPositions
+from attento.nn.relation import (
+    NO_RELATION,
+    BucketBiases,
+    LinearBiases,
+    NoRelations,
+    Relation,
+    RotaryRelations,
+    RotaryScaling,
+    consecutive_places,
+)
 from attento.nn.residual import LeftOut, Residual
 from attento.nn.state import KeyValues
 
@@ -41,10 +52,18 @@ class EncoderLayer(nn.Module):
         self.self_attention_residual = make_residual(config)
         self.feed_forward_residual = make_feed_forward_residual(config)
 
-    def forward(self, hidden: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B S D"]:
-        """Read the source once more."""
-        attention, mask = self.self_attention, padding_mask(real)
-        hidden = self.self_attention_residual(hidden, lambda x: attention(x, attention.keys_values(x), mask), real)
+    def forward(
+        self,
+        hidden: Float[Tensor, "B S D"],
+        real: Bool[Tensor, "B S"],
+        mask: Bool[Tensor, "B 1 #S S"],
+        relation: Relation = NO_RELATION,
+    ) -> Float[Tensor, "B S D"]:
+        """Read the source once more; `mask` is what each token may attend to."""
+        attention = self.self_attention
+        hidden = self.self_attention_residual(
+            hidden, lambda x: attention(x, attention.keys_values(x, relation), mask, relation), real
+        )
         read: Tensor = self.feed_forward_residual(hidden, self.feed_forward, real)
         return read
 
@@ -54,6 +73,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: StackConfig, reads_source: bool = True) -> None:
         super().__init__()
+        self.sliding_window = config.sliding_window
         self.self_attention = _attention(config)
         self.cross_attention = _attention(config) if reads_source else None
         self.feed_forward = make_feed_forward(config)
@@ -71,24 +91,47 @@ class DecoderLayer(nn.Module):
         self,
         hidden: Float[Tensor, "N T D"],
         state: LayerState,
-        target_mask: Bool[Tensor, "T L"] | None,
+        target_mask: Bool[Tensor, "T L"] | Bool[Tensor, "N 1 T L"] | None,
         source_mask: Bool[Tensor, "N 1 1 S"] | None = None,
+        relation: Relation = NO_RELATION,
     ) -> tuple[Float[Tensor, "N T D"], LayerState]:
-        """Decode some tokens; return them with the keys and values of all tokens so far."""
+        """Decode some tokens; return them with the keys and values of the tokens that later ones may see."""
         seen = state.target
 
         def attend_to_target(x: Tensor) -> Tensor:
             nonlocal seen
-            new = self.self_attention.keys_values(x)
+            new = self.self_attention.keys_values(x, relation)
             seen = new if seen is None else seen.append(new)
-            gathered: Tensor = self.self_attention(x, seen, target_mask)
+            gathered: Tensor = self.self_attention(x, seen, target_mask, relation)
             return gathered
 
         hidden = self.self_attention_residual(hidden, attend_to_target)
         cross_attention = self.cross_attention
         if cross_attention is not None and self.cross_attention_residual is not None:
             hidden = self.cross_attention_residual(hidden, lambda x: cross_attention(x, state.source, source_mask))
+        if seen is not None and self.sliding_window is not None:
+            seen = seen.last(self.sliding_window - 1)
         return self.feed_forward_residual(hidden, self.feed_forward), LayerState(seen, state.source)
+
+
+def encode_through(
+    layers: Iterable[nn.Module],
+    hidden: Float[Tensor, "B S D"],
+    real: Bool[Tensor, "B S"],
+    relations: nn.Module,
+    *,
+    window: int | None = None,
+    recompute: bool = False,
+) -> Float[Tensor, "B S D"]:
+    """Send whole sequences through a stack of encoder layers."""
+    length = hidden.size(1)
+    relation = relations(consecutive_places(0, length, 0, hidden.device))
+    mask = padding_mask(real)
+    if window is not None and window < length:
+        mask = mask & window_mask(length, window, hidden.device)
+    for layer in layers:
+        hidden = run(layer, hidden, real, mask, relation, recompute=recompute)
+    return hidden
 
 
 def decode_through(
@@ -96,18 +139,21 @@ def decode_through(
     hidden: Float[Tensor, "N T D"],
     states: tuple[LayerState, ...],
     length: int,
+    relations: nn.Module,
     source_mask: Bool[Tensor, "N S"] | None = None,
     *,
+    window: int | None = None,
     recompute: bool = False,
 ) -> tuple[Float[Tensor, "N T D"], tuple[LayerState, ...]]:
     """Send new tokens through a stack of decoder layers that have seen `length` tokens before."""
-    # One new token may see everything that came before it: nothing to hide.
-    new = hidden.size(1)
-    target_mask = causal_mask(new, length + new, hidden.device) if new > 1 else None
+    new, kept = hidden.size(1), 0 if states[0].target is None else states[0].target.length
+    relation = relations(consecutive_places(length, new, kept, hidden.device))
+    # One new token may see everything that is kept: nothing to hide.
+    target_mask = causal_mask(new, kept + new, hidden.device, window) if new > 1 else None
     to_source = None if source_mask is None else padding_mask(source_mask)
     after = []
     for layer, state in zip(layers, states, strict=True):
-        hidden, state = run(layer, hidden, state, target_mask, to_source, recompute=recompute)
+        hidden, state = run(layer, hidden, state, target_mask, to_source, relation, recompute=recompute)
         after.append(state)
     return hidden, tuple(after)
 
@@ -129,12 +175,20 @@ def run(layer: nn.Module, *inputs: Any, recompute: bool) -> Any:
 
 def make_residual(config: StackConfig) -> Residual:
     """Make what stands around a sublayer."""
-    return Residual(config.d_model, config.dropout, config.norm, config.normalization, config.residual)
+    return Residual(
+        config.d_model, config.dropout, config.norm, config.normalization, config.residual, config.norm_epsilon
+    )
 
 
 def make_feed_forward(config: StackConfig) -> nn.Module:
     """Make the feed-forward network; nothing where it is to be left out."""
-    return nn.Identity() if config.feed_forward == "none" else FeedForward(config.d_model, config.d_ff)
+    match config.feed_forward:
+        case "none":
+            return nn.Identity()
+        case "relu" | "gelu" | "gelu_tanh" | "silu" as activation:
+            return FeedForward(config.d_model, config.d_ff, activation, config.bias)
+        case gate:
+            return GatedFeedForward(config.d_model, config.d_ff, gate, config.bias)
 
 
 def make_feed_forward_residual(config: StackConfig) -> nn.Module:
@@ -142,20 +196,50 @@ def make_feed_forward_residual(config: StackConfig) -> nn.Module:
     return LeftOut() if config.feed_forward == "none" else make_residual(config)
 
 
+def make_embedding(config: StackConfig, vocab_size: int) -> TokenEmbedding:
+    """Make a matrix of token vectors."""
+    return TokenEmbedding(vocab_size, config.d_model, config.scale_embeddings)
+
+
+def make_embedding_norm(config: StackConfig) -> nn.Module:
+    """Make the normalization of token vectors, where there is to be one."""
+    return _norm(config) if config.embedding_norm else NoNormalization()
+
+
 def make_last_norm(config: StackConfig) -> nn.Module:
     """Make the normalization at the end of a stack, which it needs where residuals have theirs before the sublayer."""
-    return make_normalization(config.normalization, config.d_model) if config.norm == "pre" else NoNormalization()
+    return _norm(config) if config.norm == "pre" else NoNormalization()
 
 
 def make_positions(config: StackConfig) -> SinusoidalPositions | LearnedPositions | NoPositions:
-    """Make what tells where a token stands."""
+    """Make what is added to a token's vector to tell where it stands."""
     match config.positions:
         case "learned":
             return LearnedPositions(config.d_model, config.max_positions)
         case "sinusoidal":
-            return SinusoidalPositions(config.d_model)
-        case "none":
+            return SinusoidalPositions(config.d_model, layout=config.position_layout)
+        case _:
             return NoPositions(config.d_model)
+
+
+def make_relations(config: StackConfig, *, both_ways: bool) -> nn.Module:
+    """Make what tells attention how tokens stand to each other; `both_ways` where they see what comes after them."""
+    match config.positions:
+        case "rotary":
+            scaling = config.rotary.scaling
+            return RotaryRelations(
+                config.d_key or config.d_model // config.num_heads,
+                config.rotary.base,
+                config.position_layout,
+                None if scaling is None else RotaryScaling(**scaling.model_dump()),
+            )
+        case "alibi":
+            return LinearBiases(config.num_heads)
+        case "relative":
+            relative = config.relative
+            return BucketBiases(config.num_heads, relative.buckets, relative.max_distance, both_ways=both_ways)
+        case _:
+            return NoRelations()
 
 
 def draw_linear(module: nn.Module) -> None:
@@ -165,7 +249,8 @@ def draw_linear(module: nn.Module) -> None:
     """
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def _attention(config: StackConfig) -> MultiHeadAttention:
@@ -174,6 +259,12 @@ def _attention(config: StackConfig) -> MultiHeadAttention:
         config.num_heads,
         config.d_key,
         config.d_value,
+        num_kv_heads=config.num_kv_heads,
         scores=config.scores,
         projections=config.projections,
+        bias=config.bias,
     )
+
+
+def _norm(config: StackConfig) -> nn.Module:
+    return make_normalization(config.normalization, config.d_model, config.norm_epsilon)

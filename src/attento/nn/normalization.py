@@ -1,4 +1,4 @@
-"""Normalization of hidden vectors: by each vector alone (layer), or by each feature over the whole batch (batch)."""
+"""Normalization of hidden vectors: by each vector alone (layer, rms), or by each feature over a batch (batch)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Normalization = Literal["layer", "batch"]
+Normalization = Literal["layer", "rms", "batch"]
 
 
 class LayerNormalization(nn.LayerNorm):
@@ -17,6 +17,26 @@ class LayerNormalization(nn.LayerNorm):
     def forward(self, input: Float[Tensor, "B L D"], real: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
         """Normalize each place by itself; which places are real makes no difference."""
         return super().forward(input)
+
+
+class RMSNormalization(nn.Module):
+    """Give each vector a root mean square of 1, then a gain: no mean is taken away and no bias added.
+
+    Zhang & Sennrich 2019, "Root mean square layer normalization" (arXiv:1910.07467), eq. 4.
+    """
+
+    def __init__(self, d_model: int, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.weight = nn.Parameter(torch.ones(d_model))
+
+    def forward(
+        self, hidden: Float[Tensor, "B L D"], real: Bool[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """Normalize each place by itself, in float32 at least; which places are real makes no difference."""
+        fine = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+        scaled = fine * (fine.square().mean(dim=-1, keepdim=True) + self.epsilon).rsqrt()
+        return scaled.to(hidden.dtype) * self.weight
 
 
 class BatchNormalization(nn.Module):
@@ -84,9 +104,15 @@ class NoNormalization(nn.Module):
         return hidden
 
 
-def make_normalization(kind: Normalization, d_model: int) -> LayerNormalization | BatchNormalization:
-    """Make a normalization that changes nothing but mean and variance yet."""
-    return LayerNormalization(d_model) if kind == "layer" else BatchNormalization(d_model)
+def make_normalization(kind: Normalization, d_model: int, epsilon: float = 1e-5) -> nn.Module:
+    """Make a normalization whose gain is 1 and whose bias, if it has one, is 0; `epsilon` keeps it from 0 / 0."""
+    match kind:
+        case "layer":
+            return LayerNormalization(d_model, epsilon)
+        case "rms":
+            return RMSNormalization(d_model, epsilon)
+        case "batch":
+            return BatchNormalization(d_model, epsilon=epsilon)
 
 
 @contextmanager

@@ -6,19 +6,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from attento.nn.relation import Layout
 
-def sinusoidal_table(length: int, d_model: int, start: int = 0) -> Float[Tensor, "length D"]:
+
+def sinusoidal_table(
+    length: int, d_model: int, start: int = 0, layout: Layout = "interleaved"
+) -> Float[Tensor, "length D"]:
     """Compute PE(pos, 2i) = sin(pos / 10000^(2i/d_model)) and PE(pos, 2i+1) = cos(the same).
 
-    Sines and cosines are interleaved, as printed (Vaswani et al. 2017, section 3.5). Computed in float64, since a
-    float32 angle of some thousands has lost its last digits; returned in float32.
+    Sines and cosines are interleaved, as printed (Vaswani et al. 2017, section 3.5), or all sines stand before all
+    cosines ("halves", as in the authors' code and in Marian). Computed in float64, since a float32 angle of some
+    thousands has lost its last digits; returned in float32.
     """
     position = torch.arange(start, start + length, dtype=torch.float64)[:, None]
     even = torch.arange(0, d_model, 2, dtype=torch.float64)
     angle = position * torch.exp(-math.log(10000.0) * even / d_model)
+    sines, cosines = angle.sin(), angle.cos()[:, : d_model // 2]
+    if layout == "halves":
+        return torch.cat((sines, cosines), dim=1).float()
     table = torch.zeros(length, d_model, dtype=torch.float64)
-    table[:, 0::2] = angle.sin()
-    table[:, 1::2] = angle.cos()[:, : d_model // 2]
+    table[:, 0::2], table[:, 1::2] = sines, cosines
     return table.float()
 
 
@@ -28,15 +35,16 @@ class SinusoidalPositions(nn.Module):
     table: Tensor
     max_length: int | None = None
 
-    def __init__(self, d_model: int, precomputed: int = 512) -> None:
+    def __init__(self, d_model: int, precomputed: int = 512, layout: Layout = "interleaved") -> None:
         super().__init__()
-        self.register_buffer("table", sinusoidal_table(precomputed, d_model), persistent=False)
+        self.layout: Layout = layout
+        self.register_buffer("table", sinusoidal_table(precomputed, d_model, layout=layout), persistent=False)
 
     def forward(self, start: int, length: int) -> Float[Tensor, "length D"]:
         """Return the vectors of positions start .. start + length - 1."""
         if start + length <= self.table.size(0):
             return self.table[start : start + length]
-        return sinusoidal_table(length, self.table.size(1), start).to(self.table)
+        return sinusoidal_table(length, self.table.size(1), start, self.layout).to(self.table)
 
 
 class LearnedPositions(nn.Module):

@@ -26,6 +26,7 @@ class Residual(nn.Module):
         order: NormOrder,
         normalization: Normalization = "layer",
         connected: bool = True,
+        epsilon: float = 1e-5,
     ) -> None:
         """Make the wrapping.
 
@@ -33,12 +34,13 @@ class Residual(nn.Module):
             d_model: width of what comes in and goes out.
             dropout: probability that an element of what the sublayer makes is dropped.
             order: whether normalization comes after the addition or before the sublayer.
-            normalization: over each vector, or over each feature of the batch.
+            normalization: over each vector, with its mean or without, or over each feature of the batch.
             connected: whether there is an addition: without it, only what the sublayer makes goes on.
+            epsilon: what keeps the normalization from 0 / 0.
         """
         super().__init__()
         self.order, self.connected = order, connected
-        self.norm = make_normalization(normalization, d_model)
+        self.norm = make_normalization(normalization, d_model, epsilon)
         self.dropout = Dropout(dropout)
 
     def forward(

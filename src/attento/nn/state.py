@@ -53,8 +53,18 @@ def select_rows(value: StateT, indices: Int[Tensor, " N"]) -> StateT:
 class KeyValues:
     """Projected keys and values of the positions seen so far, split into heads."""
 
-    keys: Float[Tensor, "N H L K"]
-    values: Float[Tensor, "N H L E"]
+    keys: Float[Tensor, "N G L K"]
+    values: Float[Tensor, "N G L E"]
+
+    @property
+    def length(self) -> int:
+        """How many positions there are."""
+        return self.keys.size(2)
+
+    def last(self, length: int) -> "KeyValues":
+        """Return the last so many positions, or all if there are not as many."""
+        start = max(0, self.length - length)
+        return KeyValues(self.keys[:, :, start:], self.values[:, :, start:]) if start else self
 
     def append(self, later: "KeyValues") -> "KeyValues":
         """Return these positions followed by later ones."""

@@ -52,8 +52,8 @@ def torchs_twin(ours: EncoderOnly, norm: str) -> nn.TransformerEncoder:
     layer = nn.TransformerEncoderLayer(d, H, INNER, dropout=0.0, batch_first=True, norm_first=pre, dtype=torch.float64)
     last = nn.LayerNorm(d, dtype=torch.float64) if pre else None
     theirs = nn.TransformerEncoder(layer, LAYERS, last, enable_nested_tensor=False)
-    pairs = [(ours.encoder_norm, theirs.norm)] if pre else []
-    for mine, other in zip(ours.encoder, theirs.layers, strict=True):
+    pairs = [(ours.reader.last_norm, theirs.norm)] if pre else []
+    for mine, other in zip(ours.reader.layers, theirs.layers, strict=True):
         parts = [mine.self_attention.query, mine.self_attention.key, mine.self_attention.value]
         other.self_attn.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
         other.self_attn.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))

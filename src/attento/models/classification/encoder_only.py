@@ -1,7 +1,7 @@
 """A sentence model that is the Transformer's encoder: read, take the mean, choose a class.
 
-The layers are those of Vaswani et al. 2017 (arXiv:1706.03762); two sentences are read as one, told apart by segment
-vectors, as in BERT (Devlin et al. 2019, arXiv:1810.04805, section 3). The sentence's vector is the mean of its tokens'
+Two sentences are read as one, told apart by segment vectors, as in BERT (Devlin et al. 2019, arXiv:1810.04805, section
+3). The sentence's vector is the mean of its tokens'
 and not that of a CLS token put before them: without pretraining a CLS token has to learn to gather from nothing, while
 the mean hands the loss to every token from the first step on.
 """
@@ -9,16 +9,15 @@ the mean hands the loss to every token from the first step on.
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attento.models.base import Classifier, Sentences
 from attento.models.classification.config import EncoderOnlyConfig
-from attento.models.layers import EncoderLayer, draw_linear, make_last_norm, make_positions, run
+from attento.models.layers import draw_linear
+from attento.models.sentence_reader import SentenceReader, mean_of_real
 from attento.nn.dropout import Dropout
-from attento.nn.embedding import TokenEmbedding
-from attento.nn.positions import add_positions
-from attento.shapes import Hidden, TokenIds, TokenMask
+from attento.shapes import TokenIds, TokenMask
 
 
 class EncoderOnly(Classifier):
@@ -29,29 +28,20 @@ class EncoderOnly(Classifier):
         super().__init__()
         self.d_model, self.vocab_size, self.num_classes = config.d_model, vocab_size, num_classes
         self.num_sentences: int = config.num_sentences
-        self.embedding = TokenEmbedding(vocab_size, config.d_model)
-        self.segment_embedding = TokenEmbedding(2, config.d_model) if config.num_sentences == 2 else None
-        self.positions = make_positions(config)
-        limit = self.positions.max_length
+        self.reader = SentenceReader(config, config.layers, vocab_size, config.num_sentences)
+        limit = self.reader.max_length
         self.max_length = None if limit is None else limit // config.num_sentences
         self.dropout = Dropout(config.dropout)
-        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.layers))
-        self.encoder_norm = make_last_norm(config)
         self.classes = nn.Linear(config.d_model, num_classes)
+        draw_linear(self.classes)
         self.recompute = False
         """Whether training forgets what each layer computes inside, and computes it again in the backward pass."""
-        self.apply(draw_linear)
 
     def score(self, sentences: Sequence[Sentences]) -> tuple[Float[Tensor, "B C"], Float[Tensor, " B"]]:
         """Return the logits of the classes; nothing is added to the loss."""
         ids, segments, real = join(sentences)
-        hidden = self.embedding(ids)
-        if self.segment_embedding is not None:
-            hidden = hidden + self.segment_embedding(segments)
-        hidden = self.dropout(add_positions(hidden, self.positions(0, ids.size(1))))
-        for layer in self.encoder:
-            hidden = run(layer, hidden, real, recompute=self.recompute)
-        logits = self.classes(self.dropout(mean_of_real(self.encoder_norm(hidden, real), real)))
+        hidden = self.reader(ids, real, segments, recompute=self.recompute)
+        logits = self.classes(self.dropout(mean_of_real(hidden, real)))
         return logits, logits.new_zeros(len(logits))
 
 
@@ -70,10 +60,3 @@ def join(sentences: Sequence[Sentences]) -> tuple[TokenIds, Int[Tensor, "B L"], 
     length = int(real.sum(1).max())
     places = (~real).int().argsort(dim=1, stable=True)[:, :length]
     return ids.gather(1, places), segments.gather(1, places), real.gather(1, places)
-
-
-def mean_of_real(hidden: Hidden, real: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-    """Return the mean vector of the real tokens, summed in float32 at least; zeros where there is none."""
-    fine = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
-    total = fine.masked_fill(~real[:, :, None], 0).sum(1)  # (B, L, D) -> (B, D)
-    return (total / real.sum(1, keepdim=True).clamp(min=1)).to(hidden.dtype)

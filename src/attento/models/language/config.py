@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from attento.config import Settings
-from attento.models.stack_config import StackConfig
+from attento.models.stack_config import Positions, StackConfig
 
 
 class NGramConfig(Settings):
@@ -65,4 +65,7 @@ class DecoderOnlyConfig(NeuralConfig, StackConfig):
     layers: PositiveInt = 6
     d_ff: PositiveInt = Field(1024, description="width inside the feed-forward network")
     norm: Literal["post", "pre"] = Field("pre", description="normalization after each residual or before its sublayer")
-    positions: Literal["sinusoidal", "learned", "none"] = "learned"
+    positions: Positions = Field(
+        "learned", description="added to token vectors (sinusoidal, learned) or told to attention (the others)"
+    )
+    output_bias: bool = Field(False, description="add a number of each token to its logit")

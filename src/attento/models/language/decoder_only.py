@@ -16,8 +16,10 @@ from attento.models.layers import (
     LayerState,
     decode_through,
     draw_linear,
+    make_embedding_norm,
     make_last_norm,
     make_positions,
+    make_relations,
 )
 from attento.nn.dropout import Dropout
 from attento.nn.positions import add_positions
@@ -42,9 +44,12 @@ class DecoderOnly(TiedLanguageModel):
 
     def __init__(self, config: DecoderOnlyConfig, vocab_size: int) -> None:
         """Make the model with freshly drawn weights."""
-        super().__init__(config, vocab_size)
+        super().__init__(config, vocab_size, scaled=config.scale_embeddings, output_bias=config.output_bias)
         self.positions = make_positions(config)
         self.max_length = self.positions.max_length
+        self.relations = make_relations(config, both_ways=False)
+        self.embedding_norm = make_embedding_norm(config)
+        self.sliding_window = config.sliding_window
         self.dropout = Dropout(config.dropout)
         self.decoder = nn.ModuleList(DecoderLayer(config, reads_source=False) for _ in range(config.layers))
         self.decoder_norm = make_last_norm(config)
@@ -60,6 +65,14 @@ class DecoderOnly(TiedLanguageModel):
         """Read some more tokens by masked self-attention (Vaswani et al. 2017, section 3.2.3)."""
         state = expect_state(state, DecoderOnlyState)
         positions = self.positions(state.length, target.size(1))
-        hidden = self.dropout(add_positions(self.embedding(target), positions))
-        hidden, layers = decode_through(self.decoder, hidden, state.layers, state.length, recompute=self.recompute)
+        hidden = self.dropout(self.embedding_norm(add_positions(self.embedding(target), positions)))
+        hidden, layers = decode_through(
+            self.decoder,
+            hidden,
+            state.layers,
+            state.length,
+            self.relations,
+            window=self.sliding_window,
+            recompute=self.recompute,
+        )
         return self.decoder_norm(hidden), DecoderOnlyState(layers, state.length + target.size(1))

@@ -9,7 +9,7 @@ and there is dropout on x and on the hidden layer.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from attento.models.language.config import WindowMLPConfig
@@ -37,17 +37,16 @@ class WindowMLP(TiedLanguageModel):
     def __init__(self, config: WindowMLPConfig, vocab_size: int) -> None:
         """Make the model with freshly drawn weights."""
         # What predicts is the hidden layer.
-        super().__init__(config, vocab_size, d_output=config.d_hidden)
+        super().__init__(config, vocab_size, d_output=config.d_hidden, output_bias=True)
         self.max_length = None
         self.window = config.window
-        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
         self.hidden = nn.Linear(config.window * config.d_model, config.d_hidden)
         self.dropout = Dropout(config.dropout)
         draw_linear(self.hidden)
 
     def start(self, rows: int) -> WindowState:
         """Return the state of texts of which nothing is read: no tokens."""
-        return WindowState(torch.empty(rows, 0, dtype=torch.long, device=self.output_bias.device))
+        return WindowState(torch.empty(rows, 0, dtype=torch.long, device=self.embedding.weight.device))
 
     def features(self, target: TargetIds, state: DecoderState) -> tuple[Hidden, WindowState]:
         """Compute tanh(d + H x) at every token at once."""
@@ -58,7 +57,3 @@ class WindowMLP(TiedLanguageModel):
         windows = self.dropout(vectors).unfold(1, self.window, 1)  # (B, window - 1 + T, D) -> (B, T, D, window)
         hidden = torch.tanh(self.hidden(windows.transpose(2, 3).flatten(2)))
         return self.dropout(hidden), WindowState(tokens[:, max(tokens.size(1) - (self.window - 1), 0) :])
-
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"]]:
-        """Return U and b; U is the input's matrix where tied (Press & Wolf 2017)."""
-        return (self.output_embedding or self.embedding).weight, self.output_bias

@@ -26,6 +26,7 @@ class TransformerStacksConfig(TranslationConfig, StackConfig):
 
     encoder_layers: PositiveInt = 6
     decoder_layers: PositiveInt = 6
+    output_bias: bool = Field(False, description="add a number of each target token to its logit")
 
 
 class TransformerConfig(TransformerStacksConfig):

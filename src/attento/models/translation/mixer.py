@@ -13,6 +13,7 @@ from attento.models.layers import make_feed_forward, make_feed_forward_residual,
 from attento.models.translation.config import TokenMixerConfig, TransformerStacksConfig
 from attento.models.translation.transformer import Transformer
 from attento.nn.positions import NoPositions
+from attento.nn.relation import NO_RELATION, NoRelations, Relation
 
 
 class TokenMixer(Transformer):
@@ -22,7 +23,7 @@ class TokenMixer(Transformer):
         """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
         super().__init__(config, source_vocab_size, target_vocab_size)
         # Each position has weights of its own, so the order is known already (section 2).
-        self.source_positions = NoPositions(config.d_model)
+        self.source_positions, self.source_relations = NoPositions(config.d_model), NoRelations()
         self.max_source_length = config.max_positions
 
     @staticmethod
@@ -68,8 +69,14 @@ class MixerLayer(nn.Module):
         self.token_mixing_residual = make_residual(config)
         self.feed_forward_residual = make_feed_forward_residual(config)
 
-    def forward(self, hidden: Float[Tensor, "B S D"], real: Bool[Tensor, "B S"]) -> Float[Tensor, "B S D"]:
-        """Read the source once more."""
+    def forward(
+        self,
+        hidden: Float[Tensor, "B S D"],
+        real: Bool[Tensor, "B S"],
+        mask: Bool[Tensor, "B 1 #S S"] | None = None,
+        relation: Relation = NO_RELATION,
+    ) -> Float[Tensor, "B S D"]:
+        """Read the source once more; what may be attended to is for the layers that attend."""
         hidden = self.token_mixing_residual(hidden, lambda x: self.token_mixing(x, real), real)
         read: Tensor = self.feed_forward_residual(hidden, self.feed_forward, real)
         return read

@@ -4,8 +4,9 @@ Press & Wolf 2017, "Using the output embedding to improve language models" (arXi
 be the target's, and with a joint vocabulary the source's as well (their three-way weight tying).
 """
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from attento.models.base import EncoderDecoder
 from attento.models.translation.config import TranslationConfig
@@ -16,8 +17,23 @@ from attento.shapes import Hidden, SourceIds
 class TiedEncoderDecoder(EncoderDecoder):
     """An encoder-decoder whose source, target and output have one, two or three matrices (`tied_embeddings`)."""
 
-    def __init__(self, config: TranslationConfig, source_vocab_size: int, target_vocab_size: int) -> None:
+    def __init__(
+        self,
+        config: TranslationConfig,
+        source_vocab_size: int,
+        target_vocab_size: int,
+        *,
+        scaled: bool = True,
+        output_bias: bool = False,
+    ) -> None:
         """Draw the matrices.
+
+        Args:
+            config: which matrices are one, and how wide.
+            source_vocab_size: how many tokens a source can have.
+            target_vocab_size: how many tokens a target can have.
+            scaled: whether token vectors are multiplied by sqrt(d_model) on the way in.
+            output_bias: whether each target token's logit has a number of its own added.
 
         Raises:
             ValueError: one matrix for all (`tied_embeddings: all`) is asked for, but the vocabularies differ in size.
@@ -31,16 +47,18 @@ class TiedEncoderDecoder(EncoderDecoder):
             )
         self.source_vocab_size, self.target_vocab_size = source_vocab_size, target_vocab_size
         self.d_model = d_model = config.d_model
-        self.target_embedding = TokenEmbedding(target_vocab_size, d_model)
+        self.target_embedding = TokenEmbedding(target_vocab_size, d_model, scaled)
         # None where the target's matrix serves: a tied matrix has one name in the file of weights.
-        self.source_embedding = None if config.tied_embeddings == "all" else TokenEmbedding(source_vocab_size, d_model)
-        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if config.tied_embeddings == "none" else None
+        tied = config.tied_embeddings
+        self.source_embedding = None if tied == "all" else TokenEmbedding(source_vocab_size, d_model, scaled)
+        self.output_embedding = TokenEmbedding(target_vocab_size, d_model) if tied == "none" else None
+        self.output_bias = nn.Parameter(torch.zeros(target_vocab_size)) if output_bias else None
 
     def embed_source(self, source: SourceIds) -> Hidden:
         """Look the source's tokens up in its matrix, or in the target's where that serves."""
         embedded: Tensor = (self.source_embedding or self.target_embedding)(source)
         return embedded
 
-    def output_layer(self) -> tuple[Float[Tensor, "V D"], None]:
+    def output_layer(self) -> tuple[Float[Tensor, "V D"], Float[Tensor, " V"] | None]:
         """Score every target token by its product with its vector (the input's, where tied)."""
-        return (self.output_embedding or self.target_embedding).weight, None
+        return (self.output_embedding or self.target_embedding).weight, self.output_bias

@@ -16,9 +16,11 @@ from attento.models.layers import (
     LayerState,
     decode_through,
     draw_linear,
+    encode_through,
+    make_embedding_norm,
     make_last_norm,
     make_positions,
-    run,
+    make_relations,
 )
 from attento.models.translation.config import TransformerStacksConfig
 from attento.models.translation.tied import TiedEncoderDecoder
@@ -46,10 +48,20 @@ class Transformer(TiedEncoderDecoder):
 
     def __init__(self, config: TransformerStacksConfig, source_vocab_size: int, target_vocab_size: int) -> None:
         """Make the model with freshly drawn weights; refuse what `TiedEncoderDecoder` refuses."""
-        super().__init__(config, source_vocab_size, target_vocab_size)
+        super().__init__(
+            config,
+            source_vocab_size,
+            target_vocab_size,
+            scaled=config.scale_embeddings,
+            output_bias=config.output_bias,
+        )
         self.source_positions, self.target_positions = make_positions(config), make_positions(config)
         self.max_source_length = self.source_positions.max_length
         self.max_target_length = self.target_positions.max_length
+        self.source_relations = make_relations(config, both_ways=True)
+        self.target_relations = make_relations(config, both_ways=False)
+        self.source_norm, self.target_norm = make_embedding_norm(config), make_embedding_norm(config)
+        self.sliding_window = config.sliding_window
         self.dropout = Dropout(config.dropout)
         self.encoder = nn.ModuleList(self.make_encoder_layer(config) for _ in range(config.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
@@ -65,9 +77,15 @@ class Transformer(TiedEncoderDecoder):
 
     def encode(self, source: SourceIds, source_mask: SourceMask) -> Memory:
         """Read the source by a stack of self-attention layers (section 3.1, Encoder)."""
-        hidden = self.dropout(add_positions(self.embed_source(source), self.source_positions(0, source.size(1))))
-        for layer in self.encoder:
-            hidden = run(layer, hidden, source_mask, recompute=self.recompute)
+        hidden = add_positions(self.embed_source(source), self.source_positions(0, source.size(1)))
+        hidden = encode_through(
+            self.encoder,
+            self.dropout(self.source_norm(hidden, source_mask)),
+            source_mask,
+            self.source_relations,
+            window=self.sliding_window,
+            recompute=self.recompute,
+        )
         return Memory(self.encoder_norm(hidden, source_mask), source_mask)
 
     def start(self, memory: Memory) -> TransformerState:
@@ -82,8 +100,15 @@ class Transformer(TiedEncoderDecoder):
         """Decode by masked self-attention and attention to the source (section 3.1, Decoder)."""
         state = expect_state(state, TransformerState)
         positions = self.target_positions(state.length, target.size(1))
-        hidden = self.dropout(add_positions(self.target_embedding(target), positions))
+        hidden = self.target_norm(add_positions(self.target_embedding(target), positions))
         hidden, layers = decode_through(
-            self.decoder, hidden, state.layers, state.length, state.source_mask, recompute=self.recompute
+            self.decoder,
+            self.dropout(hidden),
+            state.layers,
+            state.length,
+            self.target_relations,
+            state.source_mask,
+            window=self.sliding_window,
+            recompute=self.recompute,
         )
         return self.decoder_norm(hidden), TransformerState(layers, state.source_mask, state.length + target.size(1))

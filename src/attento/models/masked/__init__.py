@@ -1,0 +1,1 @@
+"""Models that tell hidden tokens from those around them."""
