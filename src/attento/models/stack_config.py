@@ -5,9 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from attento.config import Settings
-from attento.nn.feed_forward import Gated, Plain
-from attento.nn.normalization import Normalization
-from attento.nn.relation import Layout
+from attento.nn.names import Gated, Layout, Normalization, NormOrder, Plain, Scores
 
 Positions = Literal["sinusoidal", "learned", "rotary", "alibi", "relative", "none"]
 
@@ -57,7 +55,7 @@ class StackConfig(Settings):
     )
     d_key: PositiveInt | None = Field(None, description="width of one head's keys; d_model / num_heads if null")
     d_value: PositiveInt | None = Field(None, description="width of one head's values; d_model / num_heads if null")
-    scores: Literal["scaled", "unscaled", "uniform"] = Field(
+    scores: Scores = Field(
         "scaled", description="Q K^T / sqrt(d_k), Q K^T, or Q = K = 0: the plain mean of what may be attended to"
     )
     projections: bool = Field(True, description="project queries, keys, values and output; if not, softmax(X X^T) X")
@@ -73,7 +71,7 @@ class StackConfig(Settings):
         "layer", description="over each vector (rms: without its mean), or over each feature of the batch"
     )
     norm_epsilon: PositiveFloat = Field(1e-5, description="what keeps the normalization from 0 / 0")
-    norm: Literal["post", "pre"] = Field("post", description="normalization after each residual or before its sublayer")
+    norm: NormOrder = Field("post", description="normalization after each residual or before its sublayer")
     positions: Positions = Field(
         "sinusoidal", description="added to token vectors (sinusoidal, learned) or told to attention (the others)"
     )

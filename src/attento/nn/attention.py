@@ -4,17 +4,15 @@ The readable form is the definition; the fused twin computes the same context wi
 """
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from attento.nn.names import Scores
 from attento.nn.relation import NO_RELATION, Relation
 from attento.nn.state import KeyValues
-
-Scores = Literal["scaled", "unscaled", "uniform"]
 
 
 def scaled_dot_product_attention(

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Plain = Literal["relu", "gelu", "gelu_tanh", "silu"]
-Gated = Literal["glu", "reglu", "geglu", "geglu_tanh", "swiglu", "bilinear"]
+from attento.nn.names import Gated, Plain
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

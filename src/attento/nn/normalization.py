@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Normalization = Literal["layer", "rms", "batch"]
+from attento.nn.names import Normalization
 
 
 class LayerNormalization(nn.LayerNorm):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attento.nn.relation import Layout
+from attento.nn.names import Layout
 
 
 def sinusoidal_table(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Layout = Literal["interleaved", "halves"]
+from attento.nn.names import Layout
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,13 @@
 """The residual connection around every sublayer, with dropout and normalization in either order."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from attento.nn.dropout import Dropout
-from attento.nn.normalization import Normalization, make_normalization
-
-NormOrder = Literal["post", "pre"]
+from attento.nn.names import Normalization, NormOrder
+from attento.nn.normalization import make_normalization
 
 
 class Residual(nn.Module):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from attento.models.stack_config import Positions, StackConfig
-from attento.nn.feed_forward import Gated, Plain
+from attento.nn.names import Gated, Plain
 
 
 class MaskedEncoderConfig(StackConfig):

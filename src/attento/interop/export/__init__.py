@@ -1,0 +1,1 @@
+"""One format a file: how a run is written in it."""

@@ -1,0 +1,1 @@
+"""One kind of foreign model a file: what its settings mean here, and which weight is which."""
