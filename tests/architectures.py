@@ -12,7 +12,21 @@ _LAYERS = {"encoder_layers": 2, "decoder_layers": 2}
 _TRANSFORMER = {"architecture": "transformer", **_LAYERS, "d_model": 12, "d_ff": 19, "num_heads": 3}
 _RNN = {"architecture": "rnn_encoder_decoder", "d_model": 11, **_LAYERS}
 _ATTENTIVE = {"architecture": "rnn_attention", "d_model": 12}
+_PREFIX = {"architecture": "decoder_only", "layers": 2, "d_model": 12, "d_ff": 19, "num_heads": 3}
+_SCALING = {"kind": "llama3", "factor": 3.0, "low": 1.0, "high": 2.0, "original_length": 17}
+_BUCKETS = {"buckets": 6, "max_distance": 7}
 _DECODER = {"architecture": "decoder_only", "layers": 2, "d_model": 12, "d_ff": 19, "num_heads": 3}
+
+_ENCODER = {"architecture": "encoder_only", "layers": 2, "d_model": 12, "d_ff": 19, "num_heads": 3}
+_LLAMA_SHAPED = {
+    "positions": "rotary",
+    "position_layout": "halves",
+    "feed_forward": "swiglu",
+    "normalization": "rms",
+    "bias": False,
+    "norm": "pre",
+    "scale_embeddings": False,
+}
 
 TRANSLATION: dict[str, dict[str, Any]] = {
     "transformer": _TRANSFORMER,
@@ -25,6 +39,22 @@ TRANSLATION: dict[str, dict[str, Any]] = {
     "transformer_without_feed_forward": _TRANSFORMER | {"feed_forward": "none"},
     "transformer_without_residual": _TRANSFORMER | {"residual": False},
     "transformer_batch_norm": _TRANSFORMER | {"normalization": "batch"},
+    "transformer_llama_shaped": _TRANSFORMER | _LLAMA_SHAPED | {"num_kv_heads": 1, "d_key": 6, "d_value": 5},
+    "transformer_t5_shaped": _TRANSFORMER
+    | {"positions": "relative", "relative": _BUCKETS, "scores": "unscaled", "feed_forward": "geglu_tanh"}
+    | {"normalization": "rms", "norm": "pre", "bias": False},
+    "transformer_marian_and_bart_shaped": _TRANSFORMER
+    | {"position_layout": "halves", "feed_forward": "silu", "output_bias": True, "norm_epsilon": 1e-3}
+    | {"embedding_norm": True, "scale_embeddings": False},
+    "transformer_alibi": _TRANSFORMER | {"positions": "alibi", "feed_forward": "reglu"},
+    "transformer_window": _TRANSFORMER | {"sliding_window": 3, "feed_forward": "bilinear"},
+    "prefix": _PREFIX,
+    "prefix_learned_post_norm_source_sees_all": _PREFIX
+    | {"positions": "learned", "max_positions": 61, "norm": "post", "source_sees": "all", "output_bias": True},
+    "prefix_sinusoidal_window_shared_keys": _PREFIX
+    | {"positions": "sinusoidal", "sliding_window": 4, "num_kv_heads": 1, "feed_forward": "swiglu"},
+    "prefix_relative_source_sees_all_in_a_window": _PREFIX
+    | {"positions": "relative", "relative": _BUCKETS, "source_sees": "all", "sliding_window": 5},
     "rnn_elman": _RNN | {"cell": "elman"},
     "rnn_gru": _RNN | {"cell": "gru"},
     "rnn_lstm_reversed": _RNN | {"cell": "lstm", "reverse_source": True},
@@ -53,6 +83,17 @@ LANGUAGE: dict[str, dict[str, Any]] = {
     "decoder_only": _DECODER,
     "decoder_only_post_norm_sinusoidal": _DECODER | {"norm": "post", "positions": "sinusoidal"},
     "decoder_only_uniform_batch_norm": _DECODER | {"scores": "uniform", "normalization": "batch"},
+    "decoder_only_llama_shaped": _DECODER
+    | _LLAMA_SHAPED
+    | {"num_heads": 6, "num_kv_heads": 2, "tied_embeddings": False},
+    "decoder_only_gpt2_shaped": _DECODER
+    | {"max_positions": 29, "feed_forward": "gelu_tanh", "scale_embeddings": False, "output_bias": True},
+    "decoder_only_window_slow_rotary": _DECODER
+    | {"positions": "rotary", "rotary": {"base": 500.0, "scaling": _SCALING}, "sliding_window": 3}
+    | {"feed_forward": "glu"},
+    "decoder_only_relative_shared_keys": _DECODER
+    | {"positions": "relative", "relative": _BUCKETS, "num_kv_heads": 1, "embedding_norm": True},
+    "decoder_only_alibi_window": _DECODER | {"positions": "alibi", "sliding_window": 4, "bias": False},
 }
 COUNTED: dict[str, dict[str, Any]] = {
     "unigrams": {"architecture": "ngram", "order": 1},
@@ -69,15 +110,12 @@ CLASSIFICATION: dict[str, dict[str, Any]] = {
     },
     "decomposable": {"architecture": "decomposable_attention", "d_model": 11},
     "decomposable_intra": {"architecture": "decomposable_attention", "d_model": 11, "intra_sentence": True},
-    "encoder_only": {"architecture": "encoder_only", "layers": 2, "d_model": 12, "d_ff": 19, "num_heads": 3},
-    "encoder_only_pairs": {
-        "architecture": "encoder_only",
-        "layers": 2,
-        "d_model": 12,
-        "d_ff": 19,
-        "num_heads": 3,
-        "num_sentences": 2,
-    },
+    "encoder_only": _ENCODER,
+    "encoder_only_pairs": _ENCODER | {"num_sentences": 2},
+    "encoder_only_llama_shaped": _ENCODER | _LLAMA_SHAPED | {"num_kv_heads": 1},
+    "encoder_only_relative_window": _ENCODER
+    | {"positions": "relative", "relative": _BUCKETS, "sliding_window": 3, "feed_forward": "gelu"},
+    "encoder_only_alibi_pairs": _ENCODER | {"positions": "alibi", "num_sentences": 2, "embedding_norm": True},
 }
 
 

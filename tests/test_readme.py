@@ -1,5 +1,6 @@
 """The README and the docs: commands parse, links lead somewhere, examples run, the tables of settings are true."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,16 +11,26 @@ import pytest
 import typer
 import yaml
 from pydantic_core import PydanticUndefined
+from typer.testing import CliRunner
 
 from attento.cli.app import app
 from attento.config import Settings
+from attento.data.denoising.config import DenoisingDataConfig
 from attento.data.labels.config import LabelDataConfig, LabelledCorpusConfig
+from attento.data.masked.config import MaskedDataConfig
 from attento.data.pairs.config import CorpusConfig, DataConfig
-from attento.data.stream.config import TextCorpusConfig, TextDataConfig
+from attento.data.stream.config import StreamDataConfig, TextCorpusConfig, TextDataConfig
 from attento.decoding.config import SearchConfig
 from attento.models.classification.config import ClassifierConfig
-from attento.models.config import ClassifierModelConfig, LanguageModelConfig, ModelConfig, TranslationModelConfig
+from attento.models.config import (
+    ClassifierModelConfig,
+    LanguageModelConfig,
+    MaskedModelConfig,
+    ModelConfig,
+    TranslationModelConfig,
+)
 from attento.models.language.config import NeuralConfig
+from attento.models.presets import PRESETS
 from attento.models.stack_config import StackConfig
 from attento.models.translation.config import TransformerConfig, TranslationConfig
 from attento.training.config import RecipeConfig, TrainingConfig
@@ -210,6 +221,12 @@ def told_in(text: str) -> dict[str, str]:
     return dict(rows)
 
 
+def own_settings(kind: type[StreamDataConfig]) -> list[tuple[str, Any]]:
+    """Return the settings of data that language models' have not, and the task."""
+    shared = {name for name, _ in settings_of(StreamDataConfig, "data.")} - {"data.task"}
+    return [(name, default) for name, default in settings_of(kind, "data.") if name not in shared]
+
+
 def assert_true(told: dict[str, str], expected: dict[str, Any]) -> None:
     assert told.keys() == expected.keys()
     for name, default in expected.items():
@@ -227,6 +244,8 @@ def assert_true(told: dict[str, str], expected: dict[str, Any]) -> None:
     [
         ("Data of a translation", [*settings_of(DataConfig, "data."), *settings_of(CorpusConfig)]),
         ("Data of a language model", [*settings_of(TextDataConfig, "data."), *settings_of(TextCorpusConfig)]),
+        ("Data of a masked language model", own_settings(MaskedDataConfig)),
+        ("Data of a denoising model", own_settings(DenoisingDataConfig)),
         ("Data of a sentence model", [*settings_of(LabelDataConfig, "data."), *settings_of(LabelledCorpusConfig)]),
         ("Model", [("model.architecture", TransformerConfig().architecture)]),
         ("Search", list(settings_of(SearchConfig, "search."))),
@@ -241,7 +260,13 @@ def test_the_guide_has_every_setting_with_its_default_and_no_other(
 
 def test_the_guide_has_a_table_for_every_part_of_a_recipe() -> None:
     assert RecipeConfig.model_fields.keys() == {"data", "model", "search", "training"}
-    assert set(get_args(RecipeConfig.model_fields["data"].annotation)) == {DataConfig, TextDataConfig, LabelDataConfig}
+    assert set(get_args(RecipeConfig.model_fields["data"].annotation)) == {
+        DataConfig,
+        TextDataConfig,
+        LabelDataConfig,
+        MaskedDataConfig,
+        DenoisingDataConfig,
+    }
 
 
 def architecture_of(kind: type[Settings]) -> str:
@@ -253,11 +278,15 @@ def model_settings(kind: type[Settings]) -> dict[str, Any]:
     return {name: default for name, default in settings_of(kind, "model.") if name != "model.architecture"}
 
 
-KINDS: dict[str, type[Settings]] = {architecture_of(kind): kind for kind in get_args(ModelConfig)}
+# Task, heading, and the settings of its systems; two tasks may call different systems by one name.
 TASKS = {
-    "translation": ("Translation", TranslationModelConfig),
-    "language_modeling": ("Language models", LanguageModelConfig),
-    "classification": ("Sentence models", ClassifierModelConfig),
+    "translation": ("Translation", get_args(TranslationModelConfig)),
+    "language_modeling": ("Language models", get_args(LanguageModelConfig)),
+    "classification": ("Sentence models", get_args(ClassifierModelConfig)),
+    "masked_language_modeling": ("Masked language models", (MaskedModelConfig,)),
+}
+KINDS: dict[tuple[str, str], type[Settings]] = {
+    (task, architecture_of(kind)): kind for task, (_, kinds) in TASKS.items() for kind in kinds
 }
 # Which section of the page has what several systems have in common.
 SHARED: dict[type[Settings], str] = {
@@ -268,9 +297,13 @@ SHARED: dict[type[Settings], str] = {
 }
 
 
-def section_of(architecture: str) -> str:
-    (text,) = (text for head, text in sections("docs/models.md").items() if head.startswith(f"`{architecture}`:"))
-    return text
+def sections_of(task: str) -> dict[str, str]:
+    """Return what stands of each system of a task, by the name of its architecture."""
+    (chapter,) = re.findall(
+        rf"^## {TASKS[task][0]}\n(.*?)(?=^## |\Z)", page("docs/models.md"), re.MULTILINE | re.DOTALL
+    )
+    _, *parts = re.split(r"^### `(\w+)`: .+$", chapter, flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 @pytest.mark.parametrize(("kind", "heading"), SHARED.items())
@@ -278,37 +311,64 @@ def test_the_tables_of_what_systems_share_are_true(kind: type[Settings], heading
     assert_true(told_in(sections("docs/models.md")[heading]), model_settings(kind))
 
 
-@pytest.mark.parametrize("architecture", KINDS)
-def test_every_system_has_a_section_with_its_settings(architecture: str) -> None:
-    kind, told = KINDS[architecture], dict[str, str]()
+@pytest.mark.parametrize(("task", "architecture"), KINDS)
+def test_every_system_has_a_section_with_its_settings(task: str, architecture: str) -> None:
+    kind, told = KINDS[task, architecture], dict[str, str]()
     for shared, heading in SHARED.items():
         if issubclass(kind, shared):
             told |= told_in(sections("docs/models.md")[heading])
-    assert_true(told | told_in(section_of(architecture)), model_settings(kind))
+    assert_true(told | told_in(sections_of(task)[architecture]), model_settings(kind))
 
 
 def test_no_other_system_has_a_section() -> None:
     heads = re.findall(r"^### `(\w+)`:", page("docs/models.md"), re.MULTILINE)
-    assert sorted(heads) == sorted(KINDS)
+    assert sorted(heads) == sorted(architecture for _, architecture in KINDS)
+    assert {(task, architecture) for task in TASKS for architecture in sections_of(task)} == KINDS.keys()
+    assert set(KINDS.values()) == set(get_args(ModelConfig))
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
 def test_every_system_is_named(name: str) -> None:
-    assert {architecture for architecture in KINDS if f"`{architecture}`" not in page(name)} == set()
+    assert {architecture for _, architecture in KINDS if f"`{architecture}`" not in page(name)} == set()
 
 
-@pytest.mark.parametrize(
-    ("task", "architecture"),
-    [(task, architecture_of(kind)) for task, (_, kinds) in TASKS.items() for kind in get_args(kinds)],
-)
+def least(task: str) -> dict[str, Any]:
+    """Return a recipe of a task that has its data and no model."""
+    if task == "translation":
+        return {name: part for name, part in minimal_recipe().items() if name != "preset"}
+    recipes = [yaml.safe_load(block) for block in blocks("docs/guide.md", "yaml")]
+    found = next(recipe for recipe in recipes if recipe.get("data", {}).get("task") == task)
+    return {name: part for name, part in found.items() if name != "model"}
+
+
+@pytest.mark.parametrize(("task", "architecture"), KINDS)
 def test_the_recipe_in_the_section_of_a_system_is_right(task: str, architecture: str) -> None:
-    least = {name: part for name, part in minimal_recipe().items() if name != "preset"}
-    if task != "translation":
-        recipes = [yaml.safe_load(block) for block in blocks("docs/guide.md", "yaml")]
-        least = next(recipe for recipe in recipes if recipe.get("data", {}).get("task") == task) | {"model": {}}
-    (block,) = re.findall(r"```yaml\n(.*?)```", section_of(architecture), re.DOTALL)
-    recipe = RecipeConfig.model_validate(_merged(least, yaml.safe_load(block)))
-    assert recipe.model.architecture == architecture
+    (block,) = re.findall(r"```yaml\n(.*?)```", sections_of(task)[architecture], re.DOTALL)
+    recipe = RecipeConfig.model_validate(_merged(least(task), yaml.safe_load(block)))
+    assert type(recipe.model) is KINDS[task, architecture]
+
+
+HEIRS = re.findall(r"^\| `(\w+)` \| (.+?) \| ([\d,]+) \|", sections("docs/models.md")["The heirs"], re.MULTILINE)
+
+
+def test_every_heir_has_a_row() -> None:
+    assert [name for name, _, _ in HEIRS] == [name for name in PRESETS if not name.startswith("transformer_")]
+
+
+@pytest.mark.parametrize(("name", "tasks", "parameters"), HEIRS)
+def test_the_table_of_the_heirs_is_true(name: str, tasks: str, parameters: str) -> None:
+    result = CliRunner().invoke(app, ["info", name, "--json"], catch_exceptions=False)
+    assert f"{json.loads(result.stdout)['parameters']:,}" == parameters
+    able = []
+    for task in (*TASKS, "denoising"):
+        try:
+            recipe = RecipeConfig.model_validate(least(task) | {"preset": name})
+        except ValueError as problem:
+            assert f"`preset: {name}` cannot do `data.task: {task}`" in str(problem)
+        else:
+            able.append(f"`{task}`")
+            assert recipe.model == PRESETS[name].model
+    assert tasks == ", ".join(able)
 
 
 def test_the_guide_tells_every_flag_of_a_translation() -> None:

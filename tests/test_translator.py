@@ -16,7 +16,9 @@ from attento.errors import ConfigError, InputError, RunFolderError
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
-from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
+from attento.text.learning import train_tokenizer
+from attento.text.pieces import SentencePieceTokenizer
+from attento.text.tokenizer import TokenizerPair
 from attento.translator import Alternative, Flag, Translation, Translator
 
 SEARCH = SearchConfig(beam_size=3)
@@ -25,7 +27,7 @@ MAX_POSITIONS = 13
 SENTENCES = ["the animal was too tired", "the street was too wide for the animal to cross", "it slept"]
 
 
-class Characters(Tokenizer):
+class Characters(SentencePieceTokenizer):
     """One id a character: lossless on any text."""
 
     def __init__(self) -> None:

@@ -225,12 +225,13 @@ class _PartOfSettings(Settings):
 
 
 class _CleaningSettings(_PartOfSettings):
-    max_tokens: int | None
+    max_tokens: int | None = None
 
 
 class _DataSettings(_PartOfSettings):
-    target_language: str
-    cleaning: _CleaningSettings
+    # An imported run need not know them.
+    target_language: str | None = None
+    cleaning: _CleaningSettings = _CleaningSettings()
 
 
 class _RunSettings(_PartOfSettings):

@@ -1,6 +1,7 @@
 """A run folder with a model that has learned nothing: what the verbs do with it is what they do with any."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,22 @@ import pytest
 import torch
 
 from attento.config import dump_settings
+from attento.data.denoising.config import DenoisingDataConfig
 from attento.data.labels.config import LabelColumns, LabelDataConfig, LabelledCorpusConfig
+from attento.data.masked.config import MaskedDataConfig
 from attento.data.pairs.config import CorpusConfig, DataConfig
-from attento.data.stream.config import TextCorpusConfig, TextDataConfig
+from attento.data.stream.config import StreamDataConfig, TextCorpusConfig, TextDataConfig
 from attento.decoding.config import SearchConfig
-from attento.models.build import build_classifier, build_language_model, build_translation_model
+from attento.models.build import build_classifier, build_language_model, build_masked_model, build_translation_model
 from attento.models.classification.config import DecomposableAttentionConfig
 from attento.models.language.config import NGramConfig, RecurrentLanguageConfig
 from attento.models.language.ngram import NGramModel
+from attento.models.masked.config import MaskedEncoderConfig
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
+from attento.text.learning import train_tokenizer
 from attento.text.special import BOS_ID
-from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
+from attento.text.tokenizer import Tokenizer, TokenizerPair
 from attento.training.config import RecipeConfig
 from attento.training.records.averaging import save_weights
 
@@ -50,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TEXT = "".join(f"a {word} and {number} more\n" for word in ("apple", "bridge", "cloud") for number in range(13))
 
 
-def _learn_characters() -> Tokenizer:
+def _learn_characters(special_pieces: Sequence[str] = ()) -> Tokenizer:
     return train_tokenizer(
         TEXT.split("\n"),
         model="char",
@@ -59,6 +64,7 @@ def _learn_characters() -> Tokenizer:
         character_coverage=1.0,
         normalization="identity",
         keep_whitespace=True,
+        special_pieces=special_pieces,
     )
 
 
@@ -90,6 +96,38 @@ def language_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ngram_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of trigrams of characters."""
     return _save_language_run(tmp_path_factory.mktemp("ngram"), NGramConfig(architecture="ngram", order=3))
+
+
+def _save_gaps_run(path: Path, data: StreamDataConfig, model: MaskedEncoderConfig | TransformerConfig) -> Path:
+    folder, tokenizer = RunFolder(path), _learn_characters(data.special_pieces)
+    settings = RecipeConfig.model_validate({"data": data.model_dump(), "model": model.model_dump()})
+    folder.config.write_text(dump_settings(settings))
+    tokenizer.save(path / "tokenizer.model")
+    torch.manual_seed(0)
+    if isinstance(model, MaskedEncoderConfig):
+        weights = build_masked_model(model, tokenizer.vocab_size).state_dict()
+    else:
+        weights = build_translation_model(model, tokenizer.vocab_size, tokenizer.vocab_size).state_dict()
+    save_weights(dict(weights), folder.weights)
+    return path
+
+
+@pytest.fixture(scope="session")
+def masked_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny, untrained model that tells hidden characters."""
+    corpus = TextCorpusConfig(text="text")
+    data = MaskedDataConfig(language="en", train=(corpus,), validation=corpus, context=7)
+    model = MaskedEncoderConfig(architecture="encoder_only", layers=1, d_model=12, num_heads=3, d_ff=17)
+    return _save_gaps_run(tmp_path_factory.mktemp("masked"), data, model)
+
+
+@pytest.fixture(scope="session")
+def denoising_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny, untrained Transformer that writes what is cut out of a text."""
+    corpus = TextCorpusConfig(text="text")
+    data = DenoisingDataConfig(language="en", train=(corpus,), validation=corpus, context=7)
+    model = TransformerConfig(encoder_layers=2, decoder_layers=1, d_model=12, num_heads=3, d_ff=17)
+    return _save_gaps_run(tmp_path_factory.mktemp("denoising"), data, model)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from typer.testing import CliRunner, Result
 from attento import Translator
 from attento.cli.app import app
 from attento.engines.classification import ClassificationEngine
+from attento.engines.denoising import DenoisingEngine
 from attento.engines.language import LanguageEngine
+from attento.engines.masked import MaskedEngine
 from attento.errors import ConfigError, DataError, InputError
 
 SOURCES = ["apple 3", "the bridge and the cloud", "cloud 7", "the apple", "bridge"]
@@ -132,6 +134,26 @@ def test_text_is_measured_by_token_character_and_byte(
     )
 
 
+@pytest.mark.parametrize(("which", "engine"), [("masked_run", MaskedEngine), ("denoising_run", DenoisingEngine)])
+def test_what_is_told_of_a_text_is_counted(
+    request: pytest.FixtureRequest, tmp_path: Path, which: str, engine: type[MaskedEngine | DenoisingEngine]
+) -> None:
+    run = request.getfixturevalue(which)
+    (tmp_path / "text").write_text(TEXT * 3, encoding="utf-8")
+    result = invoke(run, "--text", tmp_path / "text", "--start", "0.25", "--json")
+    report, score = json.loads(result.stdout), engine.load(run).score((TEXT * 3)[33:])
+    assert report["nats_per_token"] == pytest.approx(score.total_nats / score.tokens)
+    assert report["perplexity"] == pytest.approx(math.exp(score.total_nats / score.tokens))
+    assert (report["tokens"], report["right"]) == (score.tokens, score.right)
+    assert report["accuracy"] == score.right / score.tokens
+    assert (
+        f"({score.right} of {score.tokens} tokens)"
+        in invoke(run, "--text", tmp_path / "text", "--start", "0.25").stdout
+    )
+    (tmp_path / "text").write_text("é" * 7)
+    assert "tokens are not in the vocabulary" in invoke(run, "--text", tmp_path / "text").stderr
+
+
 def test_text_that_the_vocabulary_lacks_is_told(ngram_run: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
     result = invoke(ngram_run, "--text", tmp_path / "text")
@@ -182,6 +204,9 @@ def test_labelled_file_of_another_form_is_told(label_run: Path, tmp_path: Path) 
         ("language_run", ("--source", "a", "--reference", "b"), "--source is not for it"),
         ("language_run", ("--text", "a", "--lowercase"), "--lowercase is not for it"),
         ("language_run", ("--text", "a", "--output", "b"), "--output is not for it"),
+        ("masked_run", (), r"a masked language model .*encoder_only.* --text FILE; --text is missing"),
+        ("masked_run", ("--text", "a", "--labelled", "b"), "--labelled is not for it"),
+        ("denoising_run", ("--text", "a", "--output", "b"), "--output is not for it"),
         ("label_run", (), r"a sentence model .*decomposable_attention.* --labelled FILE; --labelled is missing"),
         ("label_run", ("--labelled", "a", "--start", "0.5"), "--start is not for it"),
         ("label_run", ("--labelled", "a", "--beam-size", "2"), "--beam-size is not for it"),

@@ -48,6 +48,19 @@ def test_text_shows_total_and_shapes() -> None:
     assert "1009 x 512" in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "size"),
+    [("gpt2", 124_439_808, 50_257), ("bert_base", 110_104_890, 30_522), ("t5_small", 60_506_624, 32_128)],
+)
+def test_a_preset_of_any_task_is_counted_with_its_own_vocabulary(name: str, parameters: int, size: int) -> None:
+    described = json.loads(invoke(name, "--json"))
+    assert described["parameters"] == parameters
+    assert {value for key, value in described.items() if key.endswith("vocab_size")} == {size}
+    smaller = json.loads(invoke(name, "--json", "--vocab-size", "1009"))
+    assert {value for key, value in smaller.items() if key.endswith("vocab_size")} == {1009}
+    assert smaller["parameters"] < parameters
+
+
 def test_unknown_preset_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean `transformer_base`"):
         CliRunner().invoke(app, ["info", "transformer_bse"], catch_exceptions=False)
@@ -78,7 +91,13 @@ def test_run_folder(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("which", "sizes"),
-    [("language_run", {"vocab_size"}), ("ngram_run", {"vocab_size"}), ("label_run", {"vocab_size", "num_classes"})],
+    [
+        ("language_run", {"vocab_size"}),
+        ("ngram_run", {"vocab_size"}),
+        ("label_run", {"vocab_size", "num_classes"}),
+        ("masked_run", {"vocab_size"}),
+        ("denoising_run", {"source_vocab_size", "target_vocab_size"}),
+    ],
 )
 def test_runs_of_other_tasks(request: pytest.FixtureRequest, which: str, sizes: set[str]) -> None:
     path = request.getfixturevalue(which)

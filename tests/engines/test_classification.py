@@ -14,8 +14,8 @@ from attento.models.base import Classifier
 from attento.models.build import build_classifier
 from attento.models.classification.config import SelfAttentiveConfig
 from attento.run_folder import RunFolder
+from attento.text.learning import train_tokenizer
 from attento.text.special import EOS_ID
-from attento.text.tokenizer import train_tokenizer
 
 WORDS = ["who", "is", "here", "what", "was", "that", "how", "many", "are", "there"]
 LABELS = ["human", "number", "thing"]

@@ -18,8 +18,8 @@ from attento.models.build import build_language_model
 from attento.models.language.config import DecoderOnlyConfig, NGramConfig
 from attento.nn.state import select_rows
 from attento.run_folder import RunFolder
+from attento.text.learning import train_tokenizer
 from attento.text.special import BOS_ID, EOS_ID
-from attento.text.tokenizer import train_tokenizer
 
 TEXT = "a cab in a bad cafe\n  fed bad ice\n\nand a bee\n"
 PROMPTS = ["a cab", "", "bad\n", "dec", "a", "  ice and\nice", "", "fed b"]

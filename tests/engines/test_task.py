@@ -11,6 +11,8 @@ KINDS = [
     ("translation", "rnn_attention", "a translation model", "`attento translate`"),
     ("language_modeling", "ngram", "a language model", "`attento generate`"),
     ("classification", "self_attentive", "a sentence model", "`attento evaluate --labelled FILE`"),
+    ("masked_language_modeling", "encoder_only", "a masked language model", "`attento embed`"),
+    ("denoising", "transformer", "a denoising model", "`attento evaluate --text FILE`"),
 ]
 
 

@@ -12,7 +12,8 @@ from attento.errors import ConfigError, DataError, RunFolderError
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
-from attento.text.tokenizer import TokenizerPair, train_tokenizer
+from attento.text.learning import train_tokenizer
+from attento.text.tokenizer import TokenizerPair
 
 MODEL = TransformerConfig(encoder_layers=1, decoder_layers=1, d_model=10, d_ff=7, num_heads=2, tied_embeddings="none")
 SOURCES = [[7], [], [11, 13, 17, 5]]

@@ -12,7 +12,7 @@ from attento.models.language.config import (
     RecurrentLanguageConfig,
     WindowMLPConfig,
 )
-from attento.models.translation.config import TransformerConfig
+from attento.models.translation.config import DecoderOnlyTranslationConfig, TransformerConfig
 
 
 def check(**tree: Any) -> TransformerConfig:
@@ -34,7 +34,7 @@ def test_heads_need_not_divide_where_both_widths_are_given() -> None:
     ("setting", "value"),
     [
         ("d_model", 0), ("d_ff", -1), ("num_heads", 0), ("encoder_layers", 0), ("decoder_layers", 1.5), ("d_key", 0),
-        ("dropout", 1.0), ("dropout", -0.1), ("norm", "both"), ("positions", "rotary"), ("tied_embeddings", True),
+        ("dropout", 1.0), ("dropout", -0.1), ("norm", "both"), ("positions", "polar"), ("tied_embeddings", True),
         ("max_positions", 0), ("architecture", "perceptron"),
     ],
 )  # fmt: skip
@@ -52,7 +52,9 @@ def test_impossible_values_are_refused_by_name(setting: str, value: Any) -> None
         (RecurrentLanguageConfig, "rnn", "dropout", 1.0),
         (CausalConvolutionConfig, "causal_convolution", "width", 0),
         (CausalConvolutionConfig, "causal_convolution", "blocks", 0),
-        (DecoderOnlyConfig, "decoder_only", "positions", "rotary"), (DecoderOnlyConfig, "decoder_only", "scores", "no"),
+        (DecoderOnlyConfig, "decoder_only", "positions", "polar"), (DecoderOnlyConfig, "decoder_only", "scores", "no"),
+        (DecoderOnlyTranslationConfig, "decoder_only", "source_sees", "future"),
+        (DecoderOnlyTranslationConfig, "decoder_only", "max_positions", 1),
         (SelfAttentiveConfig, "self_attentive", "rows", 0), (SelfAttentiveConfig, "self_attentive", "penalty", -0.1),
         (DecomposableAttentionConfig, "decomposable_attention", "d_model", 0),
         (EncoderOnlyConfig, "encoder_only", "num_sentences", 3), (EncoderOnlyConfig, "encoder_only", "d_ff", 0),
@@ -73,7 +75,12 @@ def test_dilations_must_be_some_whole_numbers(dilations: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "architecture"), [(DecoderOnlyConfig, "decoder_only"), (EncoderOnlyConfig, "encoder_only")]
+    ("kind", "architecture"),
+    [
+        (DecoderOnlyConfig, "decoder_only"),
+        (DecoderOnlyTranslationConfig, "decoder_only"),
+        (EncoderOnlyConfig, "encoder_only"),
+    ],
 )
 def test_other_stacks_check_their_heads_too(kind: Any, architecture: str) -> None:
     with pytest.raises(ConfigError, match="`num_heads` must divide `d_model`, but got num_heads=5 and d_model=12"):

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from attento.models.layers import DecoderLayer, EncoderLayer, LayerState, decode_through, make_last_norm, run
 from attento.models.stack_config import StackConfig
+from attento.nn.masks import padding_mask
 from attento.nn.normalization import BatchNormalization
+from attento.nn.relation import NoRelations
 
 # Rows, source, target, width, heads, feed-forward.
 B, S, T, D, H, INNER = 2, 7, 5, 33, 3, 13
@@ -75,7 +77,7 @@ def test_encoder_layer_is_its_formula(feed_forward: str, residual: bool, scores:
         inner, outer = layer.feed_forward.inner, layer.feed_forward.outer
         norm_of = layer.feed_forward_residual.norm
         expected = wrapped(expected, lambda x: outer(inner(x).clamp(min=0)), norm_of, norm, residual)
-    output = layer(hidden, REAL)
+    output = layer(hidden, REAL, padding_mask(REAL))
     torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-12)
     names = {name.split(".")[0] for name, _ in layer.named_parameters()}
     assert ("feed_forward" in names, "feed_forward_residual" in names) == (feed_forward == "relu",) * 2
@@ -103,7 +105,7 @@ def test_decoder_layer_without_a_source_is_torchs_encoder_layer_that_sees_the_pa
             other.bias.copy_(mine.bias)
     hidden = draw(B, T, D)
     assert ours.start() == LayerState(None, None)
-    output, (state,) = decode_through([ours], hidden, (ours.start(),), 0)
+    output, (state,) = decode_through([ours], hidden, (ours.start(),), 0, NoRelations())
     expected = theirs(hidden, src_mask=torch.ones(T, T, dtype=torch.bool).triu(1))
     torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-12)
     assert state.source is None
@@ -118,12 +120,12 @@ def test_batch_normalization_counts_the_real_places_of_a_source(norm: str) -> No
     hidden = draw(B, S, D)
     other = torch.where(REAL[:, :, None], hidden, draw(B, S, D))
     averages = {name: buffer.clone() for name, buffer in layer.named_buffers()}
-    output = layer(hidden, REAL)
+    output = layer(hidden, REAL, padding_mask(REAL))
     after = {name: buffer.clone() for name, buffer in layer.named_buffers()}
     assert len(after) == 4
     assert all((after[name] != averages[name]).any() for name in after)
     layer.load_state_dict(averages, strict=False)
-    assert torch.equal(layer(other, REAL)[REAL], output[REAL])
+    assert torch.equal(layer(other, REAL, padding_mask(REAL))[REAL], output[REAL])
     assert all(torch.equal(buffer, after[name]) for name, buffer in layer.named_buffers())
 
 
@@ -134,7 +136,8 @@ def test_a_layer_that_is_computed_again_leaves_the_same_gradients_and_averages(n
     hidden = torch.randn(B, S, D)
     for layer, recompute in ((plain, False), (again, True)):
         torch.manual_seed(7)
-        run(layer, hidden.clone().requires_grad_(), REAL, recompute=recompute).square().sum().backward()
+        output = run(layer, hidden.clone().requires_grad_(), REAL, padding_mask(REAL), recompute=recompute)
+        output.square().sum().backward()
     gradients = {name: parameter.grad for name, parameter in plain.named_parameters()}
     assert all(torch.equal(parameter.grad, gradients[name]) for name, parameter in again.named_parameters())
     buffers = dict(plain.named_buffers())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from attento.nn import attention
 from attento.nn.attention import MultiHeadAttention, attend, fused_attention, scaled_dot_product_attention
 from attento.nn.masks import causal_mask, padding_mask
+from attento.nn.relation import LinearBiases, Places, Relation, RotaryRelations, consecutive_places
 
 # Rows, heads, queries, keys, width of a key, width of a value.
 B, H, T, S, K, E = 2, 3, 5, 7, 11, 13
@@ -153,6 +154,89 @@ def test_a_query_with_nothing_to_attend_to_gives_zeros_and_takes_no_gradient(for
     assert (query.grad[0, 1, 2] == 0).all()
 
 
+# Query heads, key heads: one for each, one for each two or three, one for all.
+every_grouping = pytest.mark.parametrize(("heads", "groups"), [(6, 6), (6, 3), (6, 2), (6, 1)])
+BIASES = ["none", "shared", "own"]
+
+
+def draw_grouped(
+    heads: int, groups: int, kind: str, bias: str, dtype: torch.dtype = torch.float64
+) -> tuple[list[Tensor], Tensor | None]:
+    """Query, key, value and where there is to be one a bias, of all rows or of each; and a mask for all heads."""
+    inputs = [draw(B, heads, T, K, dtype=dtype), draw(B, groups, S, K, dtype=dtype), draw(B, groups, S, E, dtype=dtype)]
+    if bias != "none":
+        inputs.append(draw(1 if bias == "shared" else B, heads, T, S, dtype=dtype))
+    mask = draw_mask(kind)
+    return inputs, mask.repeat(1, heads // H, 1, 1) if kind == "free" else mask
+
+
+def call(form, inputs: list[Tensor], mask: Tensor | None, scale: float | None = None) -> Tensor:
+    query, key, value, *bias = inputs
+    context = form(query, key, value, mask, scale, *bias)
+    return context[0] if isinstance(context, tuple) else context
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("kind", MASKS)
+@every_grouping
+def test_shared_keys_and_a_bias_are_equation_1_with_both_written_out(
+    heads: int, groups: int, kind: str, bias: str, scale: float | None
+) -> None:
+    inputs, mask = draw_grouped(heads, groups, kind, bias)
+    query, key, value, *added = inputs
+    keys, values = (each.repeat_interleave(heads // groups, 1) for each in (key, value))
+    scores = torch.einsum("bhtk,bhsk->bhts", query, keys) * (K**-0.5 if scale is None else scale) + sum(added)
+    exponentials = scores.exp() if mask is None else scores.exp() * mask
+    shares = exponentials / exponentials.sum(-1, keepdim=True).clamp(min=1e-300)
+    expected = torch.einsum("bhts,bhse->bhte", shares, values)
+    context, weights = scaled_dot_product_attention(query, key, value, mask, scale, *added)
+    torch.testing.assert_close(weights, shares, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(context, expected, rtol=1e-12, atol=1e-14)
+    weight = torch.randn_like(context)
+    gradients = torch.autograd.grad((context * weight).sum(), inputs)
+    others = torch.autograd.grad((expected * weight).sum(), inputs)
+    torch.testing.assert_close(gradients, others, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("kind", MASKS)
+@every_grouping
+def test_fused_is_readable_with_shared_keys_and_a_bias(
+    heads: int, groups: int, kind: str, bias: str, dtype: torch.dtype
+) -> None:
+    inputs, mask = draw_grouped(heads, groups, kind, bias, dtype)
+    readable, fused = call(scaled_dot_product_attention, inputs, mask), call(fused_attention, inputs, mask)
+    torch.testing.assert_close(fused, readable)
+    weight = torch.randn_like(readable)
+    expected = torch.autograd.grad((readable * weight).sum(), inputs)
+    gradients = torch.autograd.grad((fused * weight).sum(), inputs)
+    torch.testing.assert_close(gradients, expected)
+    if kind == "free":
+        # A query with nothing to attend to: zeros, and no gradient to it or to its bias.
+        assert (fused[0, 1, 2] == 0).all()
+        assert (gradients[0][0, 1, 2] == 0).all()
+        assert all((gradient[-1, 2] == 0).all() for gradient in gradients[3:] if len(gradient) == B)
+
+
+@pytest.mark.parametrize("queries", [509, 521], ids=["readable", "fused"])
+@every_grouping
+def test_either_side_of_the_length_that_chooses_gives_the_same(heads: int, groups: int, queries: int) -> None:
+    keys, dtype = 509, torch.float64
+    query, bias = draw(1, heads, queries, 2), draw(1, heads, queries, keys)
+    key, value, mask = draw(1, groups, keys, 2), draw(1, groups, keys, 3), causal_mask(queries, keys)
+    mask[7] = False
+    inputs, weight = [query, key, value, bias], torch.randn(1, heads, queries, 3, dtype=dtype)
+    contexts = [call(form, inputs, mask) for form in (attend, scaled_dot_product_attention, fused_attention)]
+    gradients = [torch.autograd.grad((context * weight).sum(), inputs) for context in contexts]
+    assert torch.equal(contexts[0], contexts[1 if queries == 509 else 2])
+    for other in (1, 2):
+        torch.testing.assert_close(contexts[0], contexts[other], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(gradients[0], gradients[other], rtol=1e-9, atol=1e-12)
+    assert (contexts[0][0, :, 7] == 0).all()
+
+
 @pytest.mark.parametrize("kind", MASKS)
 def test_attend_is_readable_attention(kind: str) -> None:
     inputs = draw_inputs(torch.float32)
@@ -219,6 +303,83 @@ def test_multi_head_attention_is_torchs(padded: bool, causal: bool, self_attenti
         torch.testing.assert_close(gradient, other[rows], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["none", "causal"])
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+def test_shared_heads_are_plain_ones_whose_keys_and_values_are_repeated(groups: int, kind: str) -> None:
+    """Ainslie et al. 2023, section 2.2; one group is Shazeer 2019, as many as heads is Vaswani et al. 2017."""
+    heads, d_model, mask = 6, 17, draw_mask(kind)
+    ours = MultiHeadAttention(d_model, heads, K, E, num_kv_heads=groups).double()
+    plain = MultiHeadAttention(d_model, heads, K, E).double()
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    weights = dict(ours.state_dict())
+    for name in ("key.weight", "key.bias", "value.weight", "value.bias"):
+        split = weights[name].unflatten(0, (groups, -1))
+        weights[name] = split.repeat_interleave(heads // groups, 0).flatten(0, 1)
+    plain.load_state_dict(weights)
+    hidden, memory = draw(B, T, d_model), draw(B, S, d_model)
+    kept, whole = ours.keys_values(memory), plain.keys_values(memory)
+    torch.testing.assert_close(ours(hidden, kept, mask), plain(hidden, whole, mask), rtol=1e-10, atol=1e-12)
+    assert (kept.keys.shape, kept.values.shape) == ((B, groups, S, K), (B, groups, S, E))
+    assert heads * (kept.keys.nbytes + kept.values.nbytes) == groups * (whole.keys.nbytes + whole.values.nbytes)
+
+
+def test_groups_must_divide_the_heads() -> None:
+    with pytest.raises(
+        ValueError, match="`num_kv_heads` must divide `num_heads`, but got num_kv_heads=4 and num_heads=6"
+    ):
+        MultiHeadAttention(18, 6, num_kv_heads=4)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_without_bias_the_projections_are_matrices_alone(groups: int) -> None:
+    bare, full = (MultiHeadAttention(18, 6, num_kv_heads=groups, bias=bias).double() for bias in (False, True))
+    assert set(bare.state_dict()) == {f"{name}.weight" for name in ("query", "key", "value", "output")}
+    full.load_state_dict(bare.state_dict(), strict=False)
+    for name, parameter in full.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+    hidden = draw(B, T, 18)
+    assert torch.equal(bare(hidden, bare.keys_values(hidden)), full(hidden, full.keys_values(hidden)))
+
+
+@pytest.mark.parametrize("rows", [1, B])
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_a_relation_turns_queries_and_keys_and_moves_scores_but_leaves_values(groups: int, rows: int) -> None:
+    heads, d_model, d_key = 6, 17, 2 * K
+    attention = MultiHeadAttention(d_model, heads, d_key, E, num_kv_heads=groups).double()
+    places = Places(torch.randint(97, (rows, T)), torch.randint(97, (rows, S)))
+    rotary, bias = RotaryRelations(d_key), LinearBiases(heads)(places).bias
+    hidden, memory = draw(B, T, d_model), draw(B, S, d_model)
+    at_queries = Relation(rotary(places).rotation, bias)
+    at_keys = rotary(Places(places.seen, places.seen))
+    kept = attention.keys_values(memory, at_keys)
+    assert torch.equal(kept.values, attention.keys_values(memory).values)
+    query, key = attention.query(hidden), attention.key(memory)
+    turned = at_queries.rotate(query.unflatten(-1, (heads, d_key)).transpose(1, 2))
+    found = at_keys.rotate(key.unflatten(-1, (groups, d_key)).transpose(1, 2)).repeat_interleave(heads // groups, 1)
+    scores = turned @ found.transpose(-1, -2) / math.sqrt(d_key) + bias
+    gathered = scores.softmax(-1) @ kept.values.repeat_interleave(heads // groups, 1)
+    expected = attention.output(gathered.transpose(1, 2).flatten(2))
+    output = attention(hidden, kept, None, at_queries)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_model_in_half_precision_adds_a_bias_in_float32_and_keeps_its_format() -> None:
+    attention = MultiHeadAttention(18, 6, 4, num_kv_heads=2).bfloat16()
+    places = consecutive_places(0, T, 0)
+    hidden = torch.randn(B, T, 18).bfloat16()
+    for relation in (LinearBiases(6)(places), RotaryRelations(4)(places)):
+        output = attention(hidden, attention.keys_values(hidden, relation), causal_mask(T, T), relation)
+        assert output.dtype == torch.bfloat16
+    query = torch.zeros(B, H, T, K, dtype=torch.bfloat16)
+    bias = 300 + torch.arange(S).expand(1, H, T, S) / 8
+    _, weights = scaled_dot_product_attention(
+        query, query[:, :, :1].expand(B, H, S, K), torch.zeros_like(query[:, :, :1]).expand(B, H, S, K), bias=bias
+    )
+    torch.testing.assert_close(weights, bias.softmax(-1).expand(B, H, T, S))
+
+
 def test_heads_of_any_width_are_those_of_section_3_2_2() -> None:
     """Concat(head_1 .. head_h) W^O, head by head, with widths that d_model / num_heads does not give."""
     batch, queries, keys, heads, d_model, d_key, d_value = 2, 5, 7, 3, 17, 11, 13
@@ -280,7 +441,5 @@ def test_scores_of_another_kind_are_those_of_a_longer_or_a_zero_query(scores: st
 
 @pytest.mark.parametrize("widths", [{"d_key": 5}, {"d_value": 5}, {"d_key": 5, "d_value": 7}, {"num_kv_heads": 3}])
 def test_widths_are_refused_where_nothing_is_projected(widths: dict[str, int]) -> None:
-    with pytest.raises(
-        ValueError, match=r"`d_key`, `d_value` and `num_kv_heads` must be left out"
-    ):
+    with pytest.raises(ValueError, match=r"`d_key`, `d_value` and `num_kv_heads` must be left out"):
         MultiHeadAttention(33, 3, **widths, projections=False)

@@ -21,3 +21,9 @@ def test_starts_with_unit_variance_on_the_way_in() -> None:
     # 101,909 numbers: the standard deviation of their variance is 0.0044, of their mean 0.0031.
     assert abs(hidden.var().item() - 1) < 0.018
     assert abs(hidden.mean().item()) < 0.013
+
+
+def test_unscaled_a_token_is_its_row() -> None:
+    embedding = TokenEmbedding(V, D, scaled=False)
+    ids = torch.randint(V, (B, L))
+    assert torch.equal(embedding(ids), embedding.weight[ids])

@@ -1,4 +1,6 @@
-"""Batch normalization against torch's own, which is given the real places alone; layer normalization beside it."""
+"""Normalizations against torch's own; batch normalization's is given the real places alone."""
+
+import math
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from attento.nn.normalization import (
     BatchNormalization,
     LayerNormalization,
     NoNormalization,
+    RMSNormalization,
     make_normalization,
     unchanged_statistics,
 )
@@ -127,6 +130,51 @@ def test_layer_normalization_is_torchs() -> None:
     nn.init.normal_(ours.bias)
     theirs.load_state_dict(ours.state_dict())
     assert torch.equal(ours(hidden, REAL), theirs(hidden))
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-2])
+def test_rms_normalization_is_torchs_and_equation_4(epsilon: float) -> None:
+    """Zhang & Sennrich 2019, eq. 4: a_i / RMS(a) g_i, RMS(a) = sqrt(1/n sum a_i^2); epsilon under the root."""
+    ours, theirs, hidden = RMSNormalization(D, epsilon).double(), nn.RMSNorm(D, epsilon).double(), draw()
+    assert (ours.weight == 1).all()
+    assert list(ours.state_dict()) == ["weight"]
+    nn.init.normal_(ours.weight)
+    theirs.load_state_dict(ours.state_dict())
+    output, expected = ours(hidden, REAL), theirs(hidden)
+    torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-14)
+    for row in range(B):
+        for place in range(L):
+            a = hidden[row, place].tolist()
+            root = math.sqrt(sum(x * x for x in a) / D + epsilon)
+            formula = [x / root * g for x, g in zip(a, ours.weight.tolist(), strict=True)]
+            assert output[row, place].tolist() == pytest.approx(formula, rel=1e-12, abs=1e-14)
+    weight = torch.randn_like(output)
+    gradients = torch.autograd.grad((output * weight).sum(), [hidden, ours.weight])
+    others = torch.autograd.grad((expected * weight).sum(), [hidden, theirs.weight])
+    for gradient, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-10, atol=1e-12)
+
+
+def test_rms_normalization_in_half_precision_keeps_the_format_and_squares_in_float32() -> None:
+    ours, hidden = RMSNormalization(D).bfloat16(), 1e-4 * draw(torch.bfloat16)
+    output = ours(hidden)
+    assert output.dtype == torch.bfloat16
+    assert torch.equal(output, RMSNormalization(D)(hidden.float()).bfloat16())
+    large = (1e3 * draw(torch.float32)).half()
+    assert RMSNormalization(D).half()(large).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"), [("layer", LayerNormalization), ("rms", RMSNormalization), ("batch", BatchNormalization)]
+)
+def test_what_is_made_has_the_epsilon_that_was_asked_for(kind: str, made: type[nn.Module]) -> None:
+    """Of a vector that is nearly zero, epsilon decides what remains."""
+    hidden = torch.tensor([[[3.0, -3.0]]], dtype=torch.float64)
+    norm = make_normalization(kind, 2, epsilon=7.0).double()
+    norm.eval()
+    assert isinstance(norm, made)
+    variance = 1 if kind == "batch" else 9
+    torch.testing.assert_close(norm(hidden), hidden / math.sqrt(variance + 7))
 
 
 def test_no_normalization_is_none() -> None:

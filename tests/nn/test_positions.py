@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from transformers.models.marian.modeling_marian import MarianSinusoidalPositionalEmbedding
 
 from attento.nn.positions import LearnedPositions, NoPositions, SinusoidalPositions, add_positions, sinusoidal_table
 
@@ -19,12 +20,26 @@ def test_sinusoids_are_the_printed_formula(start: int, d_model: int) -> None:
             assert table[row, column].item() == pytest.approx(wave, abs=1e-7)
 
 
+@pytest.mark.parametrize("d_model", [2, 7, 22])
+def test_sines_before_cosines_are_marians(d_model: int) -> None:
+    theirs = MarianSinusoidalPositionalEmbedding(211, d_model).create_weight()
+    torch.testing.assert_close(sinusoidal_table(211, d_model, layout="halves"), theirs, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("d_model", [2, 7, 22])
+def test_the_two_layouts_are_one_up_to_the_order_of_the_features(d_model: int) -> None:
+    table = sinusoidal_table(11, d_model, start=13)
+    halves = torch.cat((table[:, 0::2], table[:, 1::2]), dim=1)
+    assert torch.equal(sinusoidal_table(11, d_model, 13, "halves"), halves)
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "halves"])
 @pytest.mark.parametrize(("start", "length"), [(0, 5), (3, 2), (0, 6), (4, 7), (23, 1)])
-def test_sinusoidal_positions_end_nowhere(start: int, length: int) -> None:
+def test_sinusoidal_positions_end_nowhere(start: int, length: int, layout: str) -> None:
     """What was computed beforehand and what is computed on the way are one table."""
-    positions = SinusoidalPositions(d_model=14, precomputed=5)
+    positions = SinusoidalPositions(d_model=14, precomputed=5, layout=layout)
     assert positions.max_length is None
-    assert torch.equal(positions(start, length), sinusoidal_table(31, 14)[start : start + length])
+    assert torch.equal(positions(start, length), sinusoidal_table(31, 14, layout=layout)[start : start + length])
 
 
 def test_sinusoidal_positions_have_nothing_to_save_or_train() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attento.nn.state import DecoderState, KeyValues, expect_state, select_rows
+from attento.nn.state import DecoderState, KeyValues, bytes_of, expect_state, select_rows
 
 N, H, L, K, E = 5, 2, 3, 7, 11
 
@@ -57,3 +57,21 @@ def test_a_state_of_the_kind_expected_is_handed_back_and_another_named() -> None
     assert expect_state(window, Window) is window
     with pytest.raises(TypeError, match="decodes from `Window` was given `KeyValues`; a state belongs to the model"):
         expect_state(draw_keys_values(L), Window)
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(0, 0), (1, 1), (2, 2), (L, L), (17, L)])
+def test_last_keeps_the_latest_positions_and_no_more_than_there_are(asked: int, kept: int) -> None:
+    whole = draw_keys_values(L)
+    last = whole.last(asked)
+    assert last.length == kept
+    assert last.keys.tolist() == whole.keys[:, :, L - kept :].tolist()
+    assert last.values.tolist() == whole.values[:, :, L - kept :].tolist()
+    assert (last.keys.shape, last.values.shape) == ((N, H, kept, K), (N, H, kept, E))
+    assert last.append(whole).length == kept + L
+
+
+def test_bytes_are_those_of_every_tensor_however_deep_it_lies() -> None:
+    tokens = torch.zeros(N, 13, dtype=torch.bool)
+    window = Window(tokens, (draw_keys_values(L), None, draw_keys_values(17).last(2)), length=17)
+    assert bytes_of(window) == N * 13 + 4 * N * H * (L + 2) * (K + E)
+    assert bytes_of(None) == 0

@@ -69,6 +69,23 @@ def test_what_the_recipe_says_goes_before_the_preset() -> None:
     assert (config.model.d_model, config.model.dropout, config.training.label_smoothing) == (1024, 0.1, 0.0)
 
 
+def test_a_preset_is_for_the_tasks_of_its_model() -> None:
+    gpt2 = check(data=TEXT, preset="gpt2", model={"layers": 3})
+    assert (gpt2.model.architecture, gpt2.model.layers, gpt2.model.d_model) == ("decoder_only", 3, 768)
+    assert (gpt2.training.label_smoothing, gpt2.training.validation.metric) == (0.0, "loss")
+    assert check_settings(RecipeConfig, yaml.safe_load(dump_settings(gpt2)), origin="saved") == gpt2
+    t5 = check(preset="t5_small")
+    assert (t5.model.positions, t5.training.label_smoothing) == ("relative", 0.0)
+    for preset, data, task, able in (
+        ("gpt2", DATA, "translation", "language_modeling"),
+        ("bert_base", SENTENCES, "classification", "masked_language_modeling"),
+        ("transformer_base", TEXT, "language_modeling", "translation or denoising"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check(data=data, preset=preset)
+        assert str(caught.value) == f"here.yaml: `preset: {preset}` cannot do `data.task: {task}`; it is for {able}"
+
+
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
@@ -96,11 +113,15 @@ def test_two_vocabularies_with_a_matrix_each() -> None:
 @pytest.mark.parametrize(
     ("task", "architecture", "able"),
     [
-        ("translation", "ngram", "transformer, rnn_encoder_decoder, rnn_attention, convs2s, bytenet, token_mixer"),
+        (
+            "translation",
+            "ngram",
+            "transformer, decoder_only, rnn_encoder_decoder, rnn_attention, convs2s, bytenet, token_mixer",
+        ),
         (
             "translation",
             "encoder_only",
-            "transformer, rnn_encoder_decoder, rnn_attention, convs2s, bytenet, token_mixer",
+            "transformer, decoder_only, rnn_encoder_decoder, rnn_attention, convs2s, bytenet, token_mixer",
         ),
         ("language_modeling", "transformer", "ngram, window_mlp, rnn, causal_convolution, decoder_only"),
         ("language_modeling", "self_attentive", "ngram, window_mlp, rnn, causal_convolution, decoder_only"),

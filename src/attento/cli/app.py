@@ -15,8 +15,11 @@ from attento.cli.compare import compare
 from attento.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE, say, say_error
 from attento.cli.demo import demo
 from attento.cli.doctor import doctor
+from attento.cli.embed import embed
 from attento.cli.evaluate import evaluate
+from attento.cli.export import export
 from attento.cli.generate import generate
+from attento.cli.import_ import import_
 from attento.cli.info import info
 from attento.cli.prepare import prepare
 from attento.cli.train import train
@@ -34,8 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, prepare, train, translate, generate, evaluate, compare, info, doctor):
-    app.command()(verb)
+for verb in (demo, prepare, train, translate, generate, embed, evaluate, compare, import_, export, info, doctor):
+    # Python keeps the word `import` for itself.
+    app.command(verb.__name__.removesuffix("_"))(verb)
 
 
 def _show_version(wanted: bool) -> bool:

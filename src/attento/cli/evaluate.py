@@ -77,26 +77,27 @@ def evaluate(
 
     A translation model (--source, --reference): BLEU and chrF with their signatures; each line is translated in one
     piece, as in validation while training. A language model (--text): perplexity, and bits a token, character and byte.
-    A sentence model (--labelled): accuracy, and each label's share of it.
+    A sentence model (--labelled): accuracy, and each label's share of it. A masked language model or a denoising model
+    (--text): perplexity and accuracy on the tokens that are hidden in the text, or cut out of it.
     """
     from attento.engines.task import run_kind
 
     kind = run_kind(run)
-    flags: dict[str, dict[str, object]] = {
-        "translation": {
-            "--source": source,
-            "--reference": reference,
-            "--tokenize": tokenize,
-            "--lowercase": lowercase or None,
-            "--beam-size": beam_size,
-            "--length-penalty": length_penalty,
-            "--split-sentences": split_sentences or None,
-        },
-        "language_modeling": {"--text": text, "--start": start, "--stop": stop},
-        "classification": {"--labelled": labelled},
+    flags: dict[str, object] = {
+        "--source": source,
+        "--reference": reference,
+        "--tokenize": tokenize,
+        "--lowercase": lowercase or None,
+        "--beam-size": beam_size,
+        "--length-penalty": length_penalty,
+        "--split-sentences": split_sentences or None,
+        "--text": text,
+        "--start": start,
+        "--stop": stop,
+        "--labelled": labelled,
+        "--output": output,
     }
-    given = {task: [flag for flag, value in own.items() if value is not None] for task, own in flags.items()}
-    _check_flags(run, kind, given, output)
+    _check_flags(run, kind, [flag for flag, value in flags.items() if value is not None])
     from attento.cli import scoring
 
     report: scoring.Report
@@ -110,27 +111,35 @@ def evaluate(
             output=output,
         )
     elif text is not None:
-        report = scoring.score_text(run, text, start=start, stop=stop, device=device)
+        score = {"masked_language_modeling": scoring.score_hidden, "denoising": scoring.score_spans}.get(
+            kind.task, scoring.score_text
+        )
+        report = score(run, text, start=start, stop=stop, device=device)
     else:
         assert labelled is not None
         report = scoring.score_labels(run, labelled, device=device, output=output)
     print(report.to_json() if as_json else report.text)
 
 
-_NEEDED = {
-    "translation": ("--source", "--reference"),
-    "language_modeling": ("--text",),
-    "classification": ("--labelled",),
+_OF_TEXT = (("--text",), ("--start", "--stop"))
+# What is needed, and what may be given besides.
+_FLAGS = {
+    "translation": (
+        ("--source", "--reference"),
+        ("--tokenize", "--lowercase", "--beam-size", "--length-penalty", "--split-sentences", "--output"),
+    ),
+    "language_modeling": _OF_TEXT,
+    "classification": (("--labelled",), ("--output",)),
+    "masked_language_modeling": _OF_TEXT,
+    "denoising": _OF_TEXT,
 }
 
 
-def _check_flags(run: Path, kind: "RunKind", given: dict[str, list[str]], output: Path | None) -> None:
+def _check_flags(run: Path, kind: "RunKind", given: list[str]) -> None:
     """Refuse flags that are for other tasks, and ask for those that are missing."""
-    needed = _NEEDED[kind.task]
-    foreign = [flag for task, flags in given.items() if task != kind.task for flag in flags]
-    if output is not None and kind.task == "language_modeling":
-        foreign.append("--output")
-    missing = [flag for flag in needed if flag not in given[kind.task]]
+    needed, possible = _FLAGS[kind.task]
+    foreign = [flag for flag in given if flag not in (*needed, *possible)]
+    missing = [flag for flag in needed if flag not in given]
     if foreign or missing:
         wanted = " and ".join(f"{flag} FILE" for flag in needed)
         problem = f"{foreign[0]} is not for it" if foreign else f"{missing[0]} is missing"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from attento.errors import InputError
 
@@ -62,6 +62,17 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
             sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         return
+    with open_binary_output(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
+        yield text
+
+
+@contextmanager
+def open_binary_output(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of bytes that takes its place only when all of it is written.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file")
     # Through a link the file is replaced, not the link; a device or a pipe cannot be replaced at all.
@@ -69,7 +80,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     replaced = not place.exists() or place.is_file()
     beside = place.with_name(f".{place.name}.{os.getpid()}.part") if replaced else place
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
+        with beside.open("wb") as file:
             yield file
         if replaced:
             beside.replace(place)

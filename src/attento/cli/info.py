@@ -1,6 +1,7 @@
 """`attento info`: what a preset or a trained model is made of."""
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from attento.config import Settings
-
-# The shared vocabulary of the paper's English-German models (Vaswani et al. 2017, section 5.1).
-PAPER_VOCAB_SIZE = 37_000
+    from attento.models.anatomy import Part
+    from attento.models.config import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ class ModelInfo:
     sizes: dict[str, int]
     parameters: int
     parts: dict[str, int]
+    roles: dict[str, int]
     layers: tuple[ParameterInfo, ...]
+    tree: "Part"
 
     def to_json(self) -> dict[str, object]:
         """Return the same as plain values, each size by its name."""
-        return {name: value for name, value in asdict(self).items() if name != "sizes"} | self.sizes
+        return {name: value for name, value in asdict(self).items() if name not in ("sizes", "tree")} | self.sizes
 
 
 def info(
@@ -54,7 +56,7 @@ def info(
     vocab_size: Annotated[
         int | None,
         typer.Option(
-            "--vocab-size", min=5, help=f"For a preset: size of its shared vocabulary, {PAPER_VOCAB_SIZE} by default."
+            "--vocab-size", min=5, help="For a preset: size of its shared vocabulary; that of its authors by default."
         ),
     ] = None,
     as_json: Json = False,
@@ -70,7 +72,7 @@ def info(
             raise typer.BadParameter("--vocab-size is for presets; a run has its own vocabulary")
         described = _describe_run(Path(what))
     else:
-        described = _describe_preset(what, vocab_size or PAPER_VOCAB_SIZE)
+        described = _describe_preset(what, vocab_size)
     if as_json:
         show_json(described.to_json())
     else:
@@ -86,57 +88,63 @@ def _show_presets(as_json: bool) -> None:
         show_table(("preset", "what"), [(name, preset.about) for name, preset in PRESETS.items()])
 
 
-def _describe_preset(name: str, vocab_size: int) -> ModelInfo:
+def _describe_preset(name: str, vocab_size: int | None) -> ModelInfo:
     from attento.models.presets import PRESETS
 
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         mend = f"did you mean `{near[0]}`?" if near else "`attento info --list` names the presets"
         raise ConfigError(f"{name}: is neither a run folder nor a preset; {mend}")
-    import torch
-
-    from attento.models.build import build_translation_model
-
-    config = PRESETS[name].model
-    # Shapes alone: no memory is taken, whatever the size.
-    with torch.device("meta"):
-        model = build_translation_model(config, vocab_size, vocab_size)
-    return _describe(name, config, model, {"source_vocab_size": vocab_size, "target_vocab_size": vocab_size})
+    preset = PRESETS[name]
+    tokens = vocab_size or preset.vocab_size
+    model, sizes = _shapes(preset.model, tokens, tokens)
+    return _describe(name, preset.model, model, sizes)
 
 
 def _describe_run(path: Path) -> ModelInfo:
-    import torch
-
-    from attento.config import load_settings
     from attento.engines.classification import read_labels
-    from attento.engines.loading import load_weights
-    from attento.models.build import build_classifier, build_language_model, build_translation_model
-    from attento.models.config import ClassifierModelConfig, LanguageModelConfig
+    from attento.engines.loading import load_weights, model_settings
+    from attento.models.config import ClassifierModelConfig
     from attento.run_folder import RunFolder
     from attento.text.tokenizer import TokenizerPair
-    from attento.training.config import RecipeConfig
 
     run = RunFolder(path).require()
     tokenizers = TokenizerPair.load(path)
-    source, target = tokenizers.source.vocab_size, tokenizers.target.vocab_size
-    config = load_settings(RecipeConfig, run.config).model
-    model: nn.Module
-    with torch.device("meta"):
-        if isinstance(config, LanguageModelConfig):
-            model, sizes = build_language_model(config, source), {"vocab_size": source}
-        elif isinstance(config, ClassifierModelConfig):
-            sizes = {"vocab_size": source, "num_classes": len(read_labels(run))}
-            model = build_classifier(config, source, sizes["num_classes"])
-        else:
-            sizes = {"source_vocab_size": source, "target_vocab_size": target}
-            model = build_translation_model(config, source, target)
+    config = model_settings(path)
+    classes = len(read_labels(run)) if isinstance(config, ClassifierModelConfig) else 0
+    model, sizes = _shapes(config, tokenizers.source.vocab_size, tokenizers.target.vocab_size, classes)
     if not list(model.parameters()):
         # It is made of tables, and how long they are is known to the file alone.
         load_weights(model.to_empty(device="cpu"), run.weights)
     return _describe(str(path), config, model, sizes)
 
 
+def _shapes(config: "ModelConfig", source: int, target: int, classes: int = 0) -> "tuple[nn.Module, dict[str, int]]":
+    """Build a model of shapes alone, which takes no memory whatever its size; return the sizes it was built for too."""
+    import torch
+
+    from attento.models.build import (
+        build_classifier,
+        build_language_model,
+        build_masked_model,
+        build_translation_model,
+    )
+    from attento.models.config import ClassifierModelConfig, LanguageModelConfig, MaskedModelConfig
+
+    with torch.device("meta"):
+        if isinstance(config, LanguageModelConfig):
+            return build_language_model(config, source), {"vocab_size": source}
+        if isinstance(config, ClassifierModelConfig):
+            return build_classifier(config, source, classes), {"vocab_size": source, "num_classes": classes}
+        if isinstance(config, MaskedModelConfig):
+            return build_masked_model(config, source), {"vocab_size": source}
+        sizes = {"source_vocab_size": source, "target_vocab_size": target}
+        return build_translation_model(config, source, target), sizes
+
+
 def _describe(name: str, config: "Settings", model: "nn.Module", sizes: dict[str, int]) -> ModelInfo:
+    from attento.models.anatomy import anatomy, parameters_by_role
+
     tensors: list[tuple[str, Tensor]] = [*model.named_parameters()] or [*model.named_buffers()]
     layers = tuple(ParameterInfo(name, tuple(tensor.shape), tensor.numel()) for name, tensor in tensors)
     parts: dict[str, int] = {}
@@ -149,18 +157,28 @@ def _describe(name: str, config: "Settings", model: "nn.Module", sizes: dict[str
         sizes=sizes,
         parameters=sum(layer.parameters for layer in layers),
         parts=parts,
+        roles=parameters_by_role(model),
         layers=layers,
+        tree=anatomy(model),
     )
 
 
 def _show(described: ModelInfo) -> None:
-    rows = [(each.name, " x ".join(map(str, each.shape)), f"{each.parameters:,}") for each in described.layers]
-    show_table(("layer", "shape", "parameters"), rows, numbers=("shape", "parameters"))
-    print()
-    parts = [(name, f"{size:,}", f"{size / described.parameters:.1%}") for name, size in described.parts.items()]
-    parts.append(("in all", f"{described.parameters:,}", "100.0%"))
-    show_table(("part", "parameters", "share"), parts, numbers=("parameters", "share"))
+    show_table(("layer", "kind", "weights", "parameters"), list(_tree_rows(described.tree)), numbers=("parameters",))
+    for what, counts in (("part", described.parts), ("role", described.roles)):
+        print()
+        rows = [(name, f"{size:,}", f"{size / described.parameters:.1%}") for name, size in counts.items()]
+        rows.append(("in all", f"{described.parameters:,}", "100.0%"))
+        show_table((what, "parameters", "share"), rows, numbers=("parameters", "share"))
     print()
     show_table(("setting", "value"), [(key, str(value)) for key, value in described.settings.items()])
     sizes = ", ".join(f"{name} {size:,}" for name, size in described.sizes.items())
     say(f"{described.name}: {described.parameters:,} parameters, {sizes}")
+
+
+def _tree_rows(part: "Part", depth: int = 0) -> Iterator[tuple[str, str, str, str]]:
+    kind = part.kind if part.count == 1 else f"{part.count} x {part.kind}"
+    label = "  " * depth + (part.name or "model")
+    yield label, kind, part.shape, f"{part.count * part.parameters:,}" if part.parameters else ""
+    for each in part.parts:
+        yield from _tree_rows(each, depth + 1)

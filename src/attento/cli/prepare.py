@@ -11,11 +11,13 @@ from attento.cores import available_cores
 from attento.errors import ConfigError
 
 if TYPE_CHECKING:
+    from attento.data.denoising.config import DenoisingDataConfig
     from attento.data.labels.config import LabelDataConfig
+    from attento.data.masked.config import MaskedDataConfig
     from attento.data.pairs.config import DataConfig
     from attento.data.stream.config import TextDataConfig
 
-    AnyDataConfig: TypeAlias = DataConfig | TextDataConfig | LabelDataConfig
+    AnyDataConfig: TypeAlias = DataConfig | TextDataConfig | LabelDataConfig | MaskedDataConfig | DenoisingDataConfig
 
 VOCAB_SIZE = 8000
 _OWN_FILES = "Your own files"
@@ -120,13 +122,17 @@ def _check(tree: dict[str, Any], origin: str) -> "AnyDataConfig":
     from pydantic import Field
 
     from attento.config import Settings, check_settings
+    from attento.data.denoising.config import DenoisingDataConfig
     from attento.data.labels.config import LabelDataConfig
+    from attento.data.masked.config import MaskedDataConfig
     from attento.data.pairs.config import DataConfig
     from attento.data.stream.config import TextDataConfig
 
     class DataSection(Settings, extra="ignore"):
         # The rest of a recipe is for training to check.
-        data: DataConfig | TextDataConfig | LabelDataConfig = Field(discriminator="task")
+        data: DataConfig | TextDataConfig | LabelDataConfig | MaskedDataConfig | DenoisingDataConfig = Field(
+            discriminator="task"
+        )
 
     data = tree.get("data")
     if isinstance(data, dict):
@@ -159,7 +165,7 @@ def _prepare(config: "AnyDataConfig", root: Path, output: Path, workers: int, pr
             pairs = prepare_pairs(config, root, output, workers=workers, progress=progress)
             size = f"{len(pairs.train):,} training and {len(pairs.validation):,} validation pairs"
             return _Prepared(size, pairs.warnings, output / REPORT_FILE)
-        case "language_modeling":
+        case "language_modeling" | "masked_language_modeling" | "denoising":
             from attento.data.stream.prepare import prepare_stream
 
             stream = prepare_stream(config, root, output, progress=progress)

@@ -16,9 +16,10 @@ from attento.errors import InputError
 from attento.evaluation.classification import ClassificationReport, evaluate_labels
 from attento.evaluation.language import LanguageReport
 from attento.evaluation.metrics import EvaluationReport, corpus_bleu, evaluate_translations
+from attento.evaluation.telling import TellingReport
 from attento.run_folder import RunFolder
 
-Report: TypeAlias = EvaluationReport | LanguageReport | ClassificationReport
+Report: TypeAlias = EvaluationReport | LanguageReport | ClassificationReport | TellingReport
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,44 @@ def score_text(run: Path, text: Path, *, start: float | None, stop: float | None
         ConfigError: the shares do not name a part.
         DataError: the text cannot be read, or the part is empty.
     """
-    shares = {name: share for name, share in (("start", start), ("stop", stop)) if share is not None}
-    part = check_settings(TextCorpusConfig, {"text": str(text), **shares}, origin="evaluate")
-    from attento.data.stream.prepare import read_text as read_part
     from attento.engines.language import LanguageEngine
 
-    content = read_part(part, Path())
+    content = _read_part(text, start, stop)
     score = LanguageEngine.load(run, device).score(content)
-    if score.unknown:
-        say(
-            f"note: {score.unknown:,} of {score.tokens:,} tokens are not in the vocabulary and count as <unk>, "
-            "which is easier to foretell than what stands there"
-        )
+    _tell_unknown(score.unknown, score.tokens)
     return LanguageReport(score.total_nats, score.tokens, len(content), len(content.encode("utf-8")))
+
+
+def score_hidden(
+    run: Path, text: Path, *, start: float | None, stop: float | None, device: str | None
+) -> TellingReport:
+    """Let a masked language model tell tokens that are hidden in a text, or in a part of it.
+
+    Raises:
+        ConfigError: the shares do not name a part.
+        DataError: the text cannot be read, or the part is empty.
+    """
+    from attento.engines.masked import MaskedEngine
+
+    content = _read_part(text, start, stop)
+    score = MaskedEngine.load(run, device).score(content)
+    _tell_unknown(score.unknown, score.tokens)
+    return TellingReport(score.total_nats, score.tokens, score.right)
+
+
+def score_spans(run: Path, text: Path, *, start: float | None, stop: float | None, device: str | None) -> TellingReport:
+    """Let a denoising model write the spans that are cut out of a text, or of a part of it.
+
+    Raises:
+        ConfigError: the shares do not name a part.
+        DataError: the text cannot be read, or the part is empty.
+    """
+    from attento.engines.denoising import DenoisingEngine
+
+    content = _read_part(text, start, stop)
+    score = DenoisingEngine.load(run, device).score(content)
+    _tell_unknown(score.unknown, score.tokens)
+    return TellingReport(score.total_nats, score.tokens, score.right)
 
 
 def score_labels(run: Path, labelled: Path, *, device: str | None, output: Path | None) -> ClassificationReport:
@@ -98,6 +124,22 @@ def score_labels(run: Path, labelled: Path, *, device: str | None, output: Path 
         if file is not None:
             file.writelines(name + "\n" for name in found)
     return evaluate_labels(found, [example.label for example in examples])
+
+
+def _tell_unknown(unknown: int, tokens: int) -> None:
+    if unknown:
+        say(
+            f"note: {unknown:,} of {tokens:,} tokens are not in the vocabulary and count as <unk>, "
+            "which is easier to foretell than what stands there"
+        )
+
+
+def _read_part(text: Path, start: float | None, stop: float | None) -> str:
+    shares = {name: share for name, share in (("start", start), ("stop", stop)) if share is not None}
+    part = check_settings(TextCorpusConfig, {"text": str(text), **shares}, origin="evaluate")
+    from attento.data.stream.prepare import read_text as read_part
+
+    return read_part(part, Path())
 
 
 def _read_test_set(source: Path, reference: Path) -> tuple[Sequence[str], Sequence[str]]:

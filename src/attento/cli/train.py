@@ -53,6 +53,8 @@ def train(
         "translation": f'translate with it: attento translate {run} "your text"',
         "language_modeling": f'let it go on with a text: attento generate {run} "the beginning"',
         "classification": f"measure it: attento evaluate {run} --labelled FILE",
+        "masked_language_modeling": f'make vectors of sentences with it: attento embed {run} "your text"',
+        "denoising": f"measure it: attento evaluate {run} --text FILE",
     }
     say(hints[loaded.config.data.task])
 

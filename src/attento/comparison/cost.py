@@ -1,4 +1,4 @@
-"""What training takes of the memory, told by a process that does nothing else."""
+"""What training takes of the memory, told by a process that does nothing else, and what decoding keeps a token."""
 
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -8,9 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from attento.comparison.probe import longest_input
 from attento.comparison.results import Quantity
+from attento.engines.loading import evaluating
 from attento.errors import TrainingError
+from attento.models.base import EncoderDecoder, NeuralLanguageModel
 from attento.models.language.config import NGramConfig
+from attento.nn.state import bytes_of
 from attento.run_folder import RunFolder
 from attento.training.budget import TakenMemory
 from attento.training.build import build_trainer, settle_step
@@ -21,6 +25,9 @@ from attento.training.process import use_available_cores
 from attento.training.run import Recipe
 from attento.training.tasks.choose import task_of
 from attento.training.update.optimizer import build_optimizer
+
+_FEW = 8
+"""Tokens at which a model's state is counted, and again at twice as many."""
 
 
 def peak_memory(recipe: Recipe, run: Path, steps: int) -> Quantity:
@@ -47,6 +54,35 @@ def peak_memory(recipe: Recipe, run: Path, steps: int) -> Quantity:
             raise TrainingError("the process that measures memory was ended; most often memory ran out") from problem
     counted = "torch's tensors" if device == "cuda" else "growth of a process's resident memory"
     return Quantity(value=float(taken), note=f"{counted} over the first {steps} steps, in a fresh process on {device}")
+
+
+@torch.inference_mode()
+def kept_per_token(model: nn.Module) -> dict[str, Quantity]:
+    """Count the bytes by which a decoder's state grows with each token, in float32.
+
+    Nothing for models that have no such state or cannot read a few tokens.
+
+    A Transformer's keys and values (Shazeer 2019, section 2.4); a recurrent network's state does not grow.
+    """
+    if not isinstance(model, EncoderDecoder | NeuralLanguageModel) or (longest_input(model) or _FEW * 2) < _FEW * 2:
+        return {}
+    with evaluating(model):
+        start = _state_bytes(model, _FEW, _FEW)
+        found = {"state_per_target_token": (_state_bytes(model, _FEW, 2 * _FEW) - start) / _FEW}
+        if isinstance(model, EncoderDecoder):
+            found["state_per_source_token"] = (_state_bytes(model, 2 * _FEW, _FEW) - start) / _FEW
+    note = f"growth of one row's state from {_FEW} tokens to {2 * _FEW}, float32"
+    return {name: Quantity(value=value, note=note) for name, value in found.items()}
+
+
+def _state_bytes(model: EncoderDecoder | NeuralLanguageModel, source: int, target: int) -> int:
+    device = next(model.parameters()).device
+    if isinstance(model, EncoderDecoder):
+        ids = torch.zeros(1, source, dtype=torch.long, device=device)
+        state = model.start(model.encode(ids, torch.ones_like(ids, dtype=torch.bool)))
+    else:
+        state = model.start(1)
+    return bytes_of(model.features(torch.zeros(1, target, dtype=torch.long, device=device), state)[1])
 
 
 def _peak(recipe: Recipe, run: Path, steps: int) -> tuple[int, str]:

@@ -3,20 +3,20 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
 from attento.comparison.complexity import measure_table
 from attento.comparison.config import CompareConfig
-from attento.comparison.cost import peak_memory
+from attento.comparison.cost import kept_per_token, peak_memory
 from attento.comparison.curves import learning_curve, minutes_of_steps, read_records, training_speed
 from attento.comparison.ladder import count_parameters, fresh_model
 from attento.comparison.probe import is_measurable
 from attento.comparison.quality.base import Examination, Quality, Subject
 from attento.comparison.quality.choose import examination_of
 from attento.comparison.recall import measure_recall
-from attento.comparison.results import Quantity, RecallPoint, SystemResult, Table
+from attento.comparison.results import Quantity, RecallPoint, SystemResult, Table, Task
 from attento.config import Settings
 from attento.device import choose_device
 from attento.engines.loading import load_weights
@@ -125,7 +125,8 @@ class _Measurement:
         model = fresh_model(self.config, self.corpus)
         load_weights(model, self.run.weights)
         subject = Subject(self.config, self.corpus, model.to(self.device), self.device, self.data_root)
-        return examination_of(self.config.data.task)(subject, self.settings.batch_tokens)
+        task = cast(Task, self.config.data.task)  # no other is let in
+        return examination_of(task)(subject, self.settings.batch_tokens)
 
     def _quality(self, examination: Examination | None) -> Quality | None:
         if examination is None or self.settings.quality is None:
@@ -143,7 +144,8 @@ class _Measurement:
         found["peak_memory"] = self._attempt(
             "peak memory", lambda: peak_memory(recipe, self.run.path, settings.memory_steps)
         )
-        return {name: quantity for name, quantity in found.items() if quantity is not None}
+        model = fresh_model(self.config, self.corpus)
+        return {name: quantity for name, quantity in found.items() if quantity is not None} | kept_per_token(model)
 
     def _table(self) -> Table | None:
         settings = self.settings.table

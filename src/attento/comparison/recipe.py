@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from attento.comparison.config import CompareConfig
+from attento.comparison.results import Task
 from attento.config import apply_overrides, check_settings, read_yaml, suggest
 from attento.errors import ConfigError
 from attento.training.config import RecipeConfig
@@ -43,6 +44,12 @@ def load_comparison(path: Path, data_root: Path, overrides: Sequence[str] = ()) 
         name: check_settings(RecipeConfig, _tree_of(config, name), origin=f"{path}, systems.{name}")
         for name in config.systems
     }
+    tasks = {recipe.data.task for recipe in systems.values()}
+    if foreign := sorted(tasks - set(get_args(Task))):
+        raise ConfigError(
+            f"{path}: `data.task: {foreign[0]}` is for `attento train` alone; tasks whose systems can be compared: "
+            f"{', '.join(get_args(Task))}"
+        )
     return Comparison(config, systems, data_root)
 
 

@@ -19,7 +19,7 @@ from attento.models.base import Classifier, Sentences
 from attento.models.build import build_classifier
 from attento.models.config import ClassifierModelConfig
 from attento.run_folder import RunFolder
-from attento.text.tokenizer import JOINT_FILE, Tokenizer
+from attento.text.tokenizer import Tokenizer, load_joint
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ClassificationEngine:
             DataError: the tokenizer in the folder is missing or damaged.
         """
         folder, settings = open_run(run, "classification", _RunSettings)
-        tokenizer, labels = Tokenizer.load(folder.path / JOINT_FILE), read_labels(folder)
+        tokenizer, labels = load_joint(folder.path), read_labels(folder)
         model = build_classifier(settings.model, tokenizer.vocab_size, len(labels))
         load_weights(model, folder.weights)
         return cls(model, tokenizer, labels, device=device)

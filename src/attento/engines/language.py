@@ -25,7 +25,7 @@ from attento.models.build import build_language_model
 from attento.models.config import LanguageModelConfig
 from attento.nn.state import DecoderState, select_rows
 from attento.text.special import BOS_ID, EOS_ID, PAD_ID, UNK_ID
-from attento.text.tokenizer import JOINT_FILE, Tokenizer
+from attento.text.tokenizer import Tokenizer, load_joint
 
 # A long prompt is read in parts of so many tokens, since its logits are computed and thrown away.
 _PROMPT_TOKENS = 512
@@ -93,7 +93,7 @@ class LanguageEngine:
             DataError: the tokenizer in the folder is missing or damaged.
         """
         folder, settings = open_run(run, "language_modeling", _RunSettings)
-        tokenizer = Tokenizer.load(folder.path / JOINT_FILE)
+        tokenizer = load_joint(folder.path)
         model = build_language_model(settings.model, tokenizer.vocab_size)
         load_weights(model, folder.weights)
         return cls(model, tokenizer, context=settings.data.context, device=device)

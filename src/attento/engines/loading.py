@@ -3,16 +3,23 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from attento.config import Settings, check_settings, read_yaml
-from attento.engines.task import Task, expect_task
+from attento.engines.task import Task, expect_task, run_kind
 from attento.errors import RunFolderError
+from attento.models.config import (
+    ClassifierModelConfig,
+    LanguageModelConfig,
+    MaskedModelConfig,
+    ModelConfig,
+    TranslationModelConfig,
+)
 from attento.run_folder import RunFolder
 
 
@@ -22,6 +29,30 @@ class PartOfSettings(Settings):
     model_config = ConfigDict(extra="ignore")
 
 
+class _Translation(PartOfSettings):
+    model: TranslationModelConfig = Field(discriminator="architecture")
+
+
+class _Language(PartOfSettings):
+    model: LanguageModelConfig = Field(discriminator="architecture")
+
+
+class _Classification(PartOfSettings):
+    model: ClassifierModelConfig = Field(discriminator="architecture")
+
+
+class _Masked(PartOfSettings):
+    model: MaskedModelConfig
+
+
+_AnyModel: TypeAlias = _Translation | _Language | _Classification | _Masked
+_MODELS: dict[Task, type[_AnyModel]] = {
+    "translation": _Translation,
+    "language_modeling": _Language,
+    "classification": _Classification,
+    "masked_language_modeling": _Masked,
+    "denoising": _Translation,
+}
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -35,6 +66,21 @@ def open_run(run: Path, task: Task, kind: type[SettingsT]) -> tuple[RunFolder, S
     folder = RunFolder(run).require()
     expect_task(run, task)
     return folder, check_settings(kind, read_yaml(folder.config), origin=str(folder.config))
+
+
+def model_settings(run: Path) -> ModelConfig:
+    """Return the settings of a run's model, whatever it was trained to do; nothing else of its settings is looked at.
+
+    Raises:
+        RunFolderError: the folder holds no finished model.
+        ConfigError: the settings of the model are wrong, or name a task that does not exist.
+    """
+    kind, config = run_kind(run), RunFolder(run).require().config
+    tree = read_yaml(config)
+    # The Transformer was the only translation model once, and had no name.
+    given = tree.get("model", {})
+    model = {"architecture": kind.architecture} | given if isinstance(given, dict) else given
+    return check_settings(_MODELS[kind.task], {"model": model}, origin=str(config)).model
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

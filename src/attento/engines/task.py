@@ -8,17 +8,21 @@ from attento.config import read_yaml, suggest
 from attento.errors import ConfigError, RunFolderError
 from attento.run_folder import RunFolder
 
-Task: TypeAlias = Literal["translation", "language_modeling", "classification"]
+Task: TypeAlias = Literal["translation", "language_modeling", "classification", "masked_language_modeling", "denoising"]
 
 _NAMES: dict[Task, str] = {
     "translation": "a translation model",
     "language_modeling": "a language model",
     "classification": "a sentence model",
+    "masked_language_modeling": "a masked language model",
+    "denoising": "a denoising model",
 }
 _VERBS: dict[Task, str] = {
     "translation": "`attento translate` or `attento evaluate --source FILE --reference FILE`",
     "language_modeling": "`attento generate` or `attento evaluate --text FILE`",
     "classification": "`attento evaluate --labelled FILE`",
+    "masked_language_modeling": "`attento embed` or `attento evaluate --text FILE`",
+    "denoising": "`attento evaluate --text FILE`",
 }
 
 

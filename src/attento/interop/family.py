@@ -26,12 +26,22 @@ class Weight:
     """A weight of ours, the weight of theirs that it is, and how one is made of the other.
 
     Several of ours may be parts of one of theirs. `write` is for the families that ours can be exported as.
+
+    Attributes:
+        ours: its name in our model.
+        theirs: its name in their files.
+        read: makes ours of theirs; a ValueError, IndexError or RuntimeError says that the shape is wrong.
+        write: makes theirs of ours.
+        copies: other names under which their files may have it instead, or once more, since it is tied.
+        optional: whether their files may leave it out; it is zeros then.
     """
 
     ours: str
     theirs: str
     read: Change = unchanged
     write: Change = unchanged
+    copies: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class Family(ABC):
 
     model_type: str
     task: Task
+    prefix: str = ""
+    """What the names of weights begin with that files of a model without its head leave out."""
 
     @abstractmethod
     def settings(self, config: ForeignConfig) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from attento.errors import DataError
+
 
 class ForeignConfig:
     """A dictionary of settings that remembers what could not be honoured."""
@@ -23,6 +25,17 @@ class ForeignConfig:
             self.problems.append(f"`{name}` is missing")
         return self.values.get(name)
 
+    def number(self, name: str, default: int) -> int:
+        """Return a setting that counts or numbers something, or the library's default for it.
+
+        Raises:
+            DataError: it is no whole number of 0 or more.
+        """
+        value = self.get(name, default)
+        if type(value) is not int or value < 0:
+            raise DataError(f"{self.path}: `{name}` must be a whole number, but is {value!r}")
+        return value
+
     def expect(self, name: str, *allowed: Any, default: Any) -> None:
         """Note a setting that asks for what our parts cannot do.
 
@@ -34,3 +47,9 @@ class ForeignConfig:
         value = self.get(name, default)
         if value not in allowed:
             self.problems.append(f"`{name}: {value}` is not supported; only {' or '.join(map(str, allowed))}")
+
+    def expect_architecture(self, *allowed: str) -> None:
+        """Note a model that was saved with another head than the ones ours can have; none named is no problem."""
+        for name in self.get("architectures", []):
+            if name not in allowed:
+                self.problems.append(f"`architectures: {name}` is not supported; only {' or '.join(allowed)}")

@@ -4,7 +4,7 @@ A model knows its tokens by number alone, so that renumbering them, in the token
 vectors, changes nothing that it computes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,12 +25,23 @@ class Renumbering:
     order: tuple[int, ...]
     silent: frozenset[int]
 
+    @property
+    def size(self) -> int:
+        """How many tokens they have: each of theirs has a row of ours at least."""
+        return max(self.order) + 1
+
     def __call__(self, items: Sequence[ItemT]) -> list[ItemT]:
         """Return their items in our order."""
         return [items[row] for row in self.order]
 
     def rows(self, table: Float[Tensor, "V ..."]) -> Float[Tensor, "N ..."]:
-        """Return the rows of a table, one a token of theirs, in our order."""
+        """Return the rows of a table, one a token of theirs, in our order.
+
+        Raises:
+            ValueError: the table has not as many rows as there are tokens.
+        """
+        if table.size(0) != self.size:
+            raise ValueError(f"{table.size(0):,} rows for a vocabulary of {self.size:,} tokens")
         return table[list(self.order)]
 
     def output_bias(self, theirs: Float[Tensor, " V"] | None, dtype: torch.dtype) -> Float[Tensor, " N"]:
@@ -41,7 +52,14 @@ class Renumbering:
 
 
 def renumber(
-    size: int, *, pad: int | None, unk: int | None, start: int, eos: int, spare: Sequence[int] = ()
+    size: int,
+    *,
+    pad: int | None,
+    unk: int | None,
+    start: int,
+    eos: int,
+    spare: Sequence[int] = (),
+    never: Collection[int] = (),
 ) -> Renumbering:
     """Put the specials at 0 to 3 and everything else behind them, in its order.
 
@@ -56,6 +74,7 @@ def renumber(
         start: what decoding starts from.
         eos: what ends a sentence.
         spare: numbers of theirs to copy once more, behind everything else, silently.
+        never: numbers of theirs that must not be predicted either.
     """
     order = [eos if pad is None else pad, eos if unk is None else unk, start, eos]
     owner: dict[int, int] = {}
@@ -63,5 +82,6 @@ def renumber(
         owner.setdefault(order[place], place)
     silent = {place for place in range(4) if owner[order[place]] != place}
     order += [number for number in range(size) if number not in owner]
+    silent |= {place for place, number in enumerate(order) if number in never}
     silent |= set(range(len(order), len(order) + len(spare)))
     return Renumbering((*order, *spare), frozenset(silent))

@@ -19,6 +19,7 @@ from attento.models.masked.encoder_only import MaskedEncoder
 from attento.models.translation.attentive import RecurrentAttention
 from attento.models.translation.bytenet import ByteNet
 from attento.models.translation.convolutional import ConvS2S
+from attento.models.translation.decoder_only import DecoderOnlyTranslation
 from attento.models.translation.mixer import TokenMixer
 from attento.models.translation.recurrent import RecurrentEncoderDecoder
 from attento.models.translation.transformer import Transformer
@@ -37,6 +38,8 @@ def build_translation_model(
         match config.architecture:
             case "transformer":
                 return Transformer(config, *sizes)
+            case "decoder_only":
+                return DecoderOnlyTranslation(config, *sizes)
             case "rnn_encoder_decoder":
                 return RecurrentEncoderDecoder(config, *sizes)
             case "rnn_attention":

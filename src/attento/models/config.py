@@ -1,4 +1,7 @@
-"""The settings of every model: one union a task, tagged by `architecture`."""
+"""The settings of every model: one union a task, tagged by `architecture`.
+
+The same tag may stand in the unions of two tasks: a shape is called by its name, and the task says what it is to do.
+"""
 
 from typing import TypeAlias
 
@@ -10,9 +13,11 @@ from attento.models.language.config import (
     RecurrentLanguageConfig,
     WindowMLPConfig,
 )
+from attento.models.masked.config import MaskedEncoderConfig
 from attento.models.translation.config import (
     ByteNetConfig,
     ConvS2SConfig,
+    DecoderOnlyTranslationConfig,
     RecurrentAttentionConfig,
     RecurrentConfig,
     TokenMixerConfig,
@@ -20,11 +25,18 @@ from attento.models.translation.config import (
 )
 
 TranslationModelConfig: TypeAlias = (
-    TransformerConfig | RecurrentConfig | RecurrentAttentionConfig | ConvS2SConfig | ByteNetConfig | TokenMixerConfig
+    TransformerConfig
+    | DecoderOnlyTranslationConfig
+    | RecurrentConfig
+    | RecurrentAttentionConfig
+    | ConvS2SConfig
+    | ByteNetConfig
+    | TokenMixerConfig
 )
 NeuralLanguageModelConfig: TypeAlias = (
     WindowMLPConfig | RecurrentLanguageConfig | CausalConvolutionConfig | DecoderOnlyConfig
 )
 LanguageModelConfig: TypeAlias = NGramConfig | NeuralLanguageModelConfig
 ClassifierModelConfig: TypeAlias = SelfAttentiveConfig | DecomposableAttentionConfig | EncoderOnlyConfig
-ModelConfig: TypeAlias = TranslationModelConfig | LanguageModelConfig | ClassifierModelConfig
+MaskedModelConfig: TypeAlias = MaskedEncoderConfig
+ModelConfig: TypeAlias = TranslationModelConfig | LanguageModelConfig | ClassifierModelConfig | MaskedModelConfig

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -138,22 +138,28 @@ def decode_through(
     layers: Iterable[nn.Module],
     hidden: Float[Tensor, "N T D"],
     states: tuple[LayerState, ...],
-    length: int,
+    length: int | Int[Tensor, "N 1"],
     relations: nn.Module,
     source_mask: Bool[Tensor, "N S"] | None = None,
     *,
+    target_mask: Bool[Tensor, "N 1 T L"] | None = None,
     window: int | None = None,
     recompute: bool = False,
 ) -> tuple[Float[Tensor, "N T D"], tuple[LayerState, ...]]:
-    """Send new tokens through a stack of decoder layers that have seen `length` tokens before."""
+    """Send new tokens through a stack of decoder layers that have seen `length` tokens before, or so many in each row.
+
+    A new token sees itself and those before it that the `window` reaches, or what `target_mask` lets it see.
+    """
     new, kept = hidden.size(1), 0 if states[0].target is None else states[0].target.length
     relation = relations(consecutive_places(length, new, kept, hidden.device))
+    seen_mask: Tensor | None = target_mask
     # One new token may see everything that is kept: nothing to hide.
-    target_mask = causal_mask(new, kept + new, hidden.device, window) if new > 1 else None
+    if target_mask is None and new > 1:
+        seen_mask = causal_mask(new, kept + new, hidden.device, window)
     to_source = None if source_mask is None else padding_mask(source_mask)
     after = []
     for layer, state in zip(layers, states, strict=True):
-        hidden, state = run(layer, hidden, state, target_mask, to_source, relation, recompute=recompute)
+        hidden, state = run(layer, hidden, state, seen_mask, to_source, relation, recompute=recompute)
         after.append(state)
     return hidden, tuple(after)
 

@@ -8,6 +8,7 @@ from attento.config import Settings
 from attento.nn.names import Gated, Layout, Normalization, NormOrder, Plain, Scores
 
 Positions = Literal["sinusoidal", "learned", "rotary", "alibi", "relative", "none"]
+FeedForwardKind = Literal[Plain, Gated, "none"]
 
 
 class RotaryScalingConfig(Settings):
@@ -18,6 +19,15 @@ class RotaryScalingConfig(Settings):
     low: PositiveFloat = Field(1.0, description="llama3: turns below which an angle is slowed in full")
     high: PositiveFloat = Field(4.0, description="llama3: turns above which an angle is left as it is")
     original_length: PositiveInt = Field(8192, description="llama3: tokens of the texts that were trained on")
+
+    @model_validator(mode="after")
+    def _turns_fit(self) -> "RotaryScalingConfig":
+        if self.low >= self.high:
+            raise ValueError(f"`low` must be less than `high`, but got low={self.low} and high={self.high}")
+        for name in ("low", "high", "original_length"):
+            if self.kind == "linear" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"`{name}` is for `kind: llama3`, but got kind=linear")
+        return self
 
 
 class RotaryConfig(Settings):
@@ -62,7 +72,7 @@ class StackConfig(Settings):
     sliding_window: PositiveInt | None = Field(
         None, description="each token sees itself and this many minus one to a side; all of them if null"
     )
-    feed_forward: Plain | Gated | Literal["none"] = Field(
+    feed_forward: FeedForwardKind = Field(
         "relu", description="activation or gate of each layer's feed-forward network; none leaves it out"
     )
     bias: bool = Field(True, description="whether linear maps add a vector")
@@ -113,7 +123,8 @@ class StackConfig(Settings):
                 f"`positions: rotary` turns features in pairs, but one head's keys are {width} wide: make it even"
             )
         for name in ("rotary", "relative"):
-            if self.positions != name and name in self.model_fields_set:
+            # A saved recipe has every default written out.
+            if self.positions != name and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"`{name}` is for `positions: {name}`, but got positions={self.positions}")
         if self.position_layout == "halves" and self.positions not in ("sinusoidal", "rotary"):
             raise ValueError(

@@ -84,6 +84,8 @@ class NoPositions(nn.Module):
         return self.zero.expand(length, -1)
 
 
-def add_positions(tokens: Float[Tensor, "B L D"], positions: Float[Tensor, "L D"]) -> Float[Tensor, "B L D"]:
+def add_positions(
+    tokens: Float[Tensor, "B L D"], positions: Float[Tensor, "L D"] | Float[Tensor, "B L D"]
+) -> Float[Tensor, "B L D"]:
     """Add positions to token vectors, in the finer of their number formats; return the format of the tokens."""
     return (tokens + positions).to(tokens.dtype)

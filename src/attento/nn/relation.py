@@ -28,11 +28,17 @@ class Places:
         return self.new[:, :, None] - self.seen[:, None, :]
 
 
-def consecutive_places(start: int, length: int, seen: int, device: torch.device | None = None) -> Places:
-    """Return the places of `length` tokens from `start` on, which see themselves and the `seen` tokens before them."""
+def consecutive_places(
+    start: int | Int[Tensor, "N 1"], length: int, seen: int, device: torch.device | None = None
+) -> Places:
+    """Return the places of `length` tokens from `start` on, which see themselves and the `seen` tokens before them.
+
+    Rows that began at different places have a `start` each; what stands before a row's first token, as padding does,
+    is at a place below 0.
+    """
     return Places(
-        torch.arange(start, start + length, device=device)[None],
-        torch.arange(start - seen, start + length, device=device)[None],
+        torch.arange(length, device=device)[None] + start,
+        torch.arange(-seen, length, device=device)[None] + start,
     )
 
 
@@ -92,13 +98,13 @@ class RotaryScaling:
     high: float = 4.0
     original_length: int = 8192
 
-    def apply(self, frequencies: Float[Tensor, " P"]) -> Float[Tensor, " P"]:
-        """Scale angles per place."""
+    def apply(self, angle: float) -> float:
+        """Scale an angle per place, in radians."""
         if self.kind == "linear":
-            return frequencies / self.factor
-        turns = self.original_length * frequencies / (2 * math.pi)
-        kept = ((turns - self.low) / (self.high - self.low)).clamp(0, 1)
-        return frequencies * (kept + (1 - kept) / self.factor)
+            return angle / self.factor
+        turns = self.original_length * angle / (2 * math.pi)
+        kept = min(max((turns - self.low) / (self.high - self.low), 0), 1)
+        return angle * (kept + (1 - kept) / self.factor)
 
 
 class RotaryRelations(nn.Module):
@@ -122,9 +128,9 @@ class RotaryRelations(nn.Module):
                 f"rotary positions turn features in pairs, so a head's width must be even, but is {d_head}"
             )
         self.layout: Layout = layout
-        frequencies = torch.exp(-math.log(base) * torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
-        # As numbers and not as a buffer: a model in half precision would round them.
-        self._angles = (scaling.apply(frequencies) if scaling else frequencies).tolist()
+        # As plain numbers and not as a buffer: a model in half precision would round them.
+        angles = [base ** (-pair / d_head) for pair in range(0, d_head, 2)]
+        self._angles = [scaling.apply(angle) for angle in angles] if scaling else angles
 
     def forward(self, places: Places) -> Relation:
         """Return the rotation of the new tokens' queries and keys; angles are computed in float64."""

@@ -49,6 +49,17 @@ def select_rows(value: StateT, indices: Int[Tensor, " N"]) -> StateT:
     return value
 
 
+def bytes_of(value: object) -> int:
+    """Count the bytes of every tensor inside a tensor, tuple or dataclass: what a state keeps in memory."""
+    if isinstance(value, Tensor):
+        return value.nbytes
+    if isinstance(value, tuple):
+        return sum(map(bytes_of, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return sum(bytes_of(getattr(value, field.name)) for field in fields(value))
+    return 0
+
+
 @dataclass(frozen=True)
 class KeyValues:
     """Projected keys and values of the positions seen so far, split into heads."""

@@ -1,16 +1,33 @@
 """The settings of a training run, and the whole recipe: data, model, search, training."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from attento.config import Settings
+from attento.data.denoising.config import DenoisingDataConfig
 from attento.data.labels.config import LabelDataConfig
+from attento.data.masked.config import MaskedDataConfig
 from attento.data.pairs.config import DataConfig
 from attento.data.stream.config import TextDataConfig
 from attento.decoding.config import SearchConfig
-from attento.models.config import ClassifierModelConfig, LanguageModelConfig, ModelConfig, TranslationModelConfig
+from attento.models.config import (
+    ClassifierModelConfig,
+    LanguageModelConfig,
+    MaskedModelConfig,
+    ModelConfig,
+    TranslationModelConfig,
+)
 from attento.models.presets import find_preset
 from attento.models.translation.config import TransformerConfig, TranslationConfig
 
@@ -100,44 +117,52 @@ class TrainingConfig(Settings):
         return self
 
 
-_MODELS_OF: dict[str, Any] = {
-    "translation": TranslationModelConfig,
-    "language_modeling": LanguageModelConfig,
-    "classification": ClassifierModelConfig,
+_MODELS_OF: dict[str, tuple[type[Settings], ...]] = {
+    "translation": get_args(TranslationModelConfig),
+    "language_modeling": get_args(LanguageModelConfig),
+    "classification": get_args(ClassifierModelConfig),
+    "masked_language_modeling": (MaskedModelConfig,),
+    "denoising": (TransformerConfig,),
 }
 _METRICS_OF = {
     "translation": ("bleu", "loss"),
     "language_modeling": ("loss",),
     "classification": ("accuracy", "loss"),
+    "masked_language_modeling": ("loss", "accuracy"),
+    "denoising": ("loss", "accuracy"),
 }
+
+
+def _architecture(kind: type[Settings]) -> str:
+    return str(get_args(kind.model_fields["architecture"].annotation)[0])
+
+
+def _any_model(task: str) -> Any:
+    """Return the union of all models' settings; a name that several tasks have is that of the task's own."""
+    everybodys = [kind for kinds in _MODELS_OF.values() for kind in kinds]
+    by_name = {_architecture(kind): kind for kind in (*everybodys, *_MODELS_OF[task])}
+    return Annotated[Union[tuple(by_name.values())], Field(discriminator="architecture")]  # noqa: UP007
+
+
+_READERS = {task: TypeAdapter[Any](_any_model(task)) for task in _MODELS_OF}
 
 
 class RecipeConfig(Settings):
     """A whole run: what `config.yaml` holds."""
 
-    data: DataConfig | TextDataConfig | LabelDataConfig = Field(discriminator="task")
-    model: ModelConfig = Field(TransformerConfig(), discriminator="architecture")
+    data: DataConfig | TextDataConfig | LabelDataConfig | MaskedDataConfig | DenoisingDataConfig = Field(
+        discriminator="task"
+    )
+    model: ModelConfig = TransformerConfig()
     search: SearchConfig = SearchConfig()
     training: TrainingConfig = TrainingConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand_preset(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict) or "preset" not in tree:
-            return tree
-        tree = dict(tree)
-        preset = find_preset(str(tree.pop("preset")))
-        return _with_defaults(
-            tree, {"model": preset.model.model_dump(), "training": {"label_smoothing": preset.label_smoothing}}
-        )
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in_for_the_task(cls, tree: Any) -> Any:
         if not isinstance(tree, dict):
             return tree
-        data = tree.get("data")
-        task = data.get("task", "translation") if isinstance(data, dict) else "translation"
+        task = _task_of(tree)
         tree = _with_defaults(tree, {"data": {"task": task}, "model": {"architecture": "transformer"}})
         if task == "translation" or task not in _METRICS_OF:
             return tree
@@ -146,11 +171,41 @@ class RecipeConfig(Settings):
             tree, {"training": {"label_smoothing": 0.0, "validation": {"metric": _METRICS_OF[task][0]}}}
         )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, tree: Any) -> Any:
+        # Before the defaults of the task are filled in, as what stands last is done first.
+        if not isinstance(tree, dict) or "preset" not in tree:
+            return tree
+        tree = dict(tree)
+        name = str(tree.pop("preset"))
+        preset, task = find_preset(name), _task_of(tree)
+        if task in _MODELS_OF and not isinstance(preset.model, _MODELS_OF[task]):
+            able = [each for each, kinds in _MODELS_OF.items() if isinstance(preset.model, kinds)]
+            raise ValueError(f"`preset: {name}` cannot do `data.task: {task}`; it is for {' or '.join(able)}")
+        told: dict[str, Any] = {"model": preset.model.model_dump()}
+        if task == "translation":
+            told["training"] = {"label_smoothing": preset.label_smoothing}
+        return _with_defaults(tree, told)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _read_for_the_task(cls, tree: Any, info: Any) -> Any:
+        # Where something is wrong with the data, the task is not known, and any may be meant.
+        tasks = [info.data["data"].task] if "data" in info.data else list(_READERS)
+        problems = []
+        for task in tasks:
+            try:
+                return _READERS[task].validate_python(tree)
+            except ValidationError as problem:
+                problems.append(problem)
+        raise problems[0]
+
     @model_validator(mode="after")
     def _model_can_do_the_task(self) -> "RecipeConfig":
-        task, kinds = self.data.task, get_args(_MODELS_OF[self.data.task])
+        task, kinds = self.data.task, _MODELS_OF[self.data.task]
         if not isinstance(self.model, kinds):
-            able = ", ".join(get_args(kind.model_fields["architecture"].annotation)[0] for kind in kinds)
+            able = ", ".join(map(_architecture, kinds))
             raise ValueError(
                 f"`model.architecture: {self.model.architecture}` cannot do `data.task: {task}`; architectures that "
                 f"can: {able}"
@@ -175,6 +230,11 @@ class RecipeConfig(Settings):
                 "for two vocabularies set it to `target` or `none`"
             )
         return self
+
+
+def _task_of(tree: Mapping[str, Any]) -> Any:
+    data = tree.get("data")
+    return data.get("task", "translation") if isinstance(data, dict) else "translation"
 
 
 def _with_defaults(tree: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from attento.data.pairs.config import CleaningConfig
 from attento.data.pairs.corpora import Chunk, Languages, Pair
 from attento.data.pairs.encoding import EncodedChunk, Encoder, encode_chunks
 from attento.errors import DataError
-from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
+from attento.text.learning import train_tokenizer
+from attento.text.tokenizer import Tokenizer, TokenizerPair
 
 PAIRS: list[Pair] = [
     ("the red cat", "le chat rouge"),

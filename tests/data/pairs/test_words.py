@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from attento.data.pairs.shards import Ragged
 from attento.data.pairs.words import PlainTokenizer, WordTokenizer
-from attento.text.tokenizer import Normalization, Tokenizer, train_tokenizer
+from attento.text.learning import Normalization, train_tokenizer
+from attento.text.tokenizer import Tokenizer
 
 TEXTS = ["the cat sat on the mat", "le chat s'assied", "ein Käse, zwei Käse", "Ünicode ﬁne", "天气 很好", "a ▁ b"] * 3
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from attento.models.base import Sentences
 from attento.models.classification.config import EncoderOnlyConfig
-from attento.models.classification.encoder_only import EncoderOnly, join, mean_of_real
+from attento.models.classification.encoder_only import EncoderOnly, join
+from attento.models.sentence_reader import mean_of_real
 
 # Rows, width, heads, feed-forward, layers, vocabulary, classes.
 B, D, H, INNER, LAYERS, V, C = 3, 33, 5, 13, 2, 17, 7
@@ -82,12 +83,12 @@ def test_is_torchs_encoder_of_each_example_alone_then_the_mean(number: int, posi
     assert (added == 0).all()
     for row in range(B):
         words = torch.cat([each[row] for each in sentences])
-        hidden = ours.embedding.weight[words] * math.sqrt(d)
+        hidden = ours.reader.embedding.weight[words] * math.sqrt(d)
         if number == 2:
             segments = [index for index, each in enumerate(sentences) for _ in each[row]]
-            hidden = hidden + ours.segment_embedding.weight[segments] * math.sqrt(d)
+            hidden = hidden + ours.reader.segment_embedding.weight[segments] * math.sqrt(d)
         if positions == "learned":
-            hidden = hidden + ours.positions.weight[: len(words)]
+            hidden = hidden + ours.reader.positions.weight[: len(words)]
         if positions == "sinusoidal":
             angles = [[place / 10000 ** (2 * (i // 2) / d) for i in range(d)] for place in range(len(words))]
             waves = [[math.cos(a) if i % 2 else math.sin(a) for i, a in enumerate(angle)] for angle in angles]
@@ -122,7 +123,7 @@ def test_the_two_sentences_are_told_apart() -> None:
     there, back = model([pad(first), pad(second)]), model([pad(second), pad(first)])
     assert (there != back).all(0).any()
     with torch.no_grad():
-        model.segment_embedding.weight[1] = model.segment_embedding.weight[0]
+        model.reader.segment_embedding.weight[1] = model.reader.segment_embedding.weight[0]
     assert_close(model([pad(first), pad(second)]), model([pad(second), pad(first)]))
 
 

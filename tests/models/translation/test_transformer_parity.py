@@ -105,7 +105,7 @@ def test_encoder_layer(norm: str) -> None:
     twins = list(encoder_twins(ours, theirs))
     give_both_the_same_weights(ours, twins)
     hidden, real = draw(B, S, D), real_tokens(S, 3)
-    output = ours(hidden, real)
+    output = ours(hidden, real, padding_mask(real))
     assert_same(output, theirs(hidden, src_key_padding_mask=~real), [hidden], twins)
 
 

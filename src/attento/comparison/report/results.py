@@ -21,6 +21,8 @@ _COSTS = {
     "tokens_read_per_second": ("reading, tokens/s", 1),
     "examples_labelled_per_second": ("labelling, examples/s", 1),
     "peak_memory": ("memory of training, MiB", 2**-20),
+    "state_per_target_token": ("state a target token, bytes", 1),
+    "state_per_source_token": ("state a source token, bytes", 1),
 }
 
 

@@ -18,7 +18,8 @@ from attento.data.labels.prepared import FORMAT, TASK, PreparedLabels
 from attento.data.partial import Progress, partial_folder, put_in_place, refuse_foreign_folder
 from attento.data.record import RECORD_FILE, TOKENIZER_FILE, write_json
 from attento.errors import DataError
-from attento.text.tokenizer import Tokenizer, train_tokenizer
+from attento.text.learning import train_tokenizer
+from attento.text.tokenizer import Tokenizer
 
 _HELD_OUT_SEED = 20170612
 

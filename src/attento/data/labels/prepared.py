@@ -6,7 +6,7 @@ from pathlib import Path
 from attento.data.labels.config import LabelDataConfig
 from attento.data.labels.examples import Examples
 from attento.data.record import TOKENIZER_FILE, read_task_record, recorded_settings
-from attento.text.tokenizer import Tokenizer
+from attento.text.tokenizer import Tokenizer, load_tokenizer
 
 TASK = "classification"
 FORMAT = 1
@@ -44,7 +44,7 @@ class PreparedLabels:
             config=config,
             fingerprint=record["fingerprint"],
             warnings=tuple(record["warnings"]),
-            tokenizer=Tokenizer.load(path / TOKENIZER_FILE),
+            tokenizer=load_tokenizer(path / TOKENIZER_FILE),
             labels=tuple(record["labels"]),
             num_sentences=config.num_sentences,
             train=Examples.open(path, "train"),

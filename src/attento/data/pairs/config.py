@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from attento.config import Settings
-from attento.text.tokenizer import Normalization, SubwordModel
+from attento.text.learning import Normalization, SubwordModel
 
 COMPRESSED_SUFFIXES = (".gz", ".xz", ".zst")
 PAIR_SUFFIXES = (".tsv", ".jsonl")

@@ -20,7 +20,8 @@ from attento.data.pairs.corpora import Chunk
 from attento.data.pairs.shards import Ragged
 from attento.data.pairs.words import PlainTokenizer, WordTokenizer
 from attento.errors import DataError
-from attento.text.tokenizer import SubwordModel, TokenizerPair
+from attento.text.learning import SubwordModel
+from attento.text.tokenizer import TokenizerPair
 
 
 @dataclass(frozen=True)

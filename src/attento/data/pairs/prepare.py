@@ -38,7 +38,8 @@ from attento.data.pairs.words import PlainTokenizer
 from attento.data.partial import Progress, partial_folder, put_in_place, refuse_foreign_folder
 from attento.data.record import RECORD_FILE, write_json
 from attento.errors import DataError
-from attento.text.tokenizer import Tokenizer, TokenizerPair, train_tokenizer
+from attento.text.learning import train_tokenizer
+from attento.text.tokenizer import Tokenizer, TokenizerPair
 
 _SAMPLE_SEED = 20170612
 

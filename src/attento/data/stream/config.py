@@ -1,4 +1,4 @@
-"""The settings of what a language model is trained on. Opens no file."""
+"""The settings of what is trained on running text, whatever is to be learned from it. Opens no file."""
 
 from typing import Literal
 
@@ -53,10 +53,10 @@ class StreamTokenizerConfig(Settings):
         return self
 
 
-class TextDataConfig(Settings):
-    """What a language model is trained on, and what it is validated with."""
+class StreamDataConfig(Settings):
+    """What is trained on running text, and what it is validated with."""
 
-    task: Literal["language_modeling"] = "language_modeling"
+    task: str
     language: str = Field(min_length=2)
     train: tuple[TextCorpusConfig, ...] = Field(min_length=1)
     """Texts that follow each other as one."""
@@ -65,4 +65,15 @@ class TextDataConfig(Settings):
     """Never trained on; named so that its overlap with the training text is looked for."""
     tokenizer: StreamTokenizerConfig = StreamTokenizerConfig()
     context: PositiveInt = 256
-    """How many tokens a training window predicts."""
+    """How many tokens of the text stand in one window."""
+
+    @property
+    def special_pieces(self) -> tuple[str, ...]:
+        """The pieces that the vocabulary must hold and that no text spells."""
+        return ()
+
+
+class TextDataConfig(StreamDataConfig):
+    """What a language model is trained on, and what it is validated with."""
+
+    task: Literal["language_modeling"] = "language_modeling"

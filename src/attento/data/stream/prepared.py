@@ -1,4 +1,4 @@
-"""The prepared folder of a language model: everything that training needs of its text, in ids."""
+"""The prepared folder of running text: everything that training needs of it, in ids."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attento.data.record import TOKENIZER_FILE, open_array, read_task_record, recorded_settings
-from attento.data.stream.config import TextDataConfig
-from attento.text.tokenizer import Tokenizer
+from attento.data.stream.config import StreamDataConfig, TextDataConfig
+from attento.text.tokenizer import Tokenizer, load_tokenizer
 
-TASK = "language_modeling"
 FORMAT = 1
 TRAIN_FILE = "train.npy"
 VALIDATION_FILE = "validation.npy"
@@ -21,7 +20,7 @@ class PreparedStream:
     """Training and validation text as ids, each beginning with bos, and the tokenizer that made them."""
 
     path: Path
-    config: TextDataConfig
+    config: StreamDataConfig
     fingerprint: str
     """Equal when settings and text are equal; see `attento.data.stream.prepare.stream_fingerprint`."""
     warnings: tuple[str, ...]
@@ -35,20 +34,20 @@ class PreparedStream:
     """The same in UTF-8."""
 
     @classmethod
-    def open(cls, path: Path) -> "PreparedStream":
-        """Open a prepared folder; ids stay on the disk.
+    def open(cls, path: Path, kind: type[StreamDataConfig] = TextDataConfig) -> "PreparedStream":
+        """Open a folder that was prepared with settings of some kind; ids stay on the disk.
 
         Raises:
             DataError: the folder is missing, incomplete, damaged, or of another task or format.
         """
-        record = read_task_record(path, TASK, FORMAT)
-        config = recorded_settings(record, TextDataConfig, path)
+        record = read_task_record(path, kind.model_fields["task"].default, FORMAT)
+        config = recorded_settings(record, kind, path)
         return cls(
             path=path,
             config=config,
             fingerprint=record["fingerprint"],
             warnings=tuple(record["warnings"]),
-            tokenizer=Tokenizer.load(path / TOKENIZER_FILE),
+            tokenizer=load_tokenizer(path / TOKENIZER_FILE),
             train=open_array(path / TRAIN_FILE, np.int32),
             validation=open_array(path / VALIDATION_FILE, np.int32),
             validation_characters=record["validation"]["characters"],

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt
 
-from attento.models.stack_config import Positions, StackConfig
-from attento.nn.names import Gated, Plain
+from attento.models.stack_config import FeedForwardKind, Positions, StackConfig
 
 
 class MaskedEncoderConfig(StackConfig):
@@ -16,7 +15,7 @@ class MaskedEncoderConfig(StackConfig):
     d_model: PositiveInt = 256
     d_ff: PositiveInt = Field(1024, description="width inside the feed-forward network")
     num_heads: PositiveInt = 4
-    feed_forward: Plain | Gated | Literal["none"] = Field(
+    feed_forward: FeedForwardKind = Field(
         "gelu", description="activation or gate of each layer's feed-forward network; none leaves it out"
     )
     positions: Positions = Field(

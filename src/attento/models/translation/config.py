@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from attento.config import Settings
-from attento.models.stack_config import StackConfig
+from attento.models.stack_config import Positions, StackConfig
 
 Cell = Literal["elman", "gru", "lstm"]
 TiedEmbeddings = Literal["all", "target", "none"]
@@ -107,3 +107,21 @@ class TokenMixerConfig(TransformerStacksConfig):
     max_positions: PositiveInt = Field(
         128, description="the most tokens that a source can have: the weights are made for so many"
     )
+
+
+class DecoderOnlyTranslationConfig(TranslationConfig, StackConfig):
+    """One stack that reads the source and goes on with the target (Liu et al. 2018; Raffel et al. 2020)."""
+
+    architecture: Literal["decoder_only"]
+    layers: PositiveInt = 6
+    norm: Literal["post", "pre"] = Field("pre", description="normalization after each residual or before its sublayer")
+    positions: Positions = Field(
+        "rotary", description="added to token vectors (sinusoidal, learned) or told to attention (the others)"
+    )
+    max_positions: int = Field(
+        1024, ge=2, description="how many positions are learned: half of them for the source, half for the target"
+    )
+    source_sees: Literal["past", "all"] = Field(
+        "past", description="what each source token attends to: those before it, or all of the source (prefix LM)"
+    )
+    output_bias: bool = Field(False, description="add a number of each target token to its logit")

@@ -1,1 +1,1 @@
-"""The kinds of work, translation, language modelling and classification: all that differs between them in training."""
+"""The kinds of work, such as translation or language modelling: all that differs between them in training."""

@@ -7,10 +7,12 @@ from attento.errors import ConfigError
 from attento.training.config import RecipeConfig
 from attento.training.tasks.base import Task
 from attento.training.tasks.classification import ClassificationTask
+from attento.training.tasks.denoising import DenoisingTask
 from attento.training.tasks.language import LanguageTask
+from attento.training.tasks.masked import MaskedTask
 from attento.training.tasks.translation import TranslationTask
 
-TASKS = ("translation", "language_modeling", "classification")
+TASKS = ("translation", "language_modeling", "classification", "masked_language_modeling", "denoising")
 
 
 def task_of(config: RecipeConfig) -> type[Task[Any]]:
@@ -31,4 +33,8 @@ def task_named(name: str) -> type[Task[Any]]:
             return LanguageTask
         case "classification":
             return ClassificationTask
+        case "masked_language_modeling":
+            return MaskedTask
+        case "denoising":
+            return DenoisingTask
     raise ConfigError(f"`data.task`: there is no task `{name}`{suggest(name, TASKS)}")

@@ -21,7 +21,7 @@ from attento.models.build import build_classifier
 from attento.models.config import ClassifierModelConfig
 from attento.run_folder import RunFolder
 from attento.text.special import EOS_ID
-from attento.text.tokenizer import JOINT_FILE
+from attento.text.tokenizer import save_joint
 from attento.training.config import RecipeConfig
 from attento.training.records.card import Card
 from attento.training.tasks.base import Task, Tell, check_length
@@ -105,7 +105,7 @@ class ClassificationTask(Task[PreparedLabels]):
         Raises:
             OSError: they cannot be written.
         """
-        self.corpus.tokenizer.save(folder.path / JOINT_FILE)
+        save_joint(self.corpus.tokenizer, folder.path)
         folder.labels.write_text(json.dumps(self.corpus.labels, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @property

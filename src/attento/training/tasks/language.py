@@ -1,7 +1,5 @@
 """Language modelling: one running text, a model that predicts each next token, judged by its loss."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,53 +7,25 @@ from torch import nn
 
 from attento.data.stream.batching import TextBatch, TextWindows, evaluation_windows
 from attento.data.stream.config import TextDataConfig
-from attento.data.stream.prepare import prepare_stream, stream_fingerprint
-from attento.data.stream.prepared import PreparedStream
 from attento.models.base import LanguageModel, NeuralLanguageModel
 from attento.models.build import build_language_model
 from attento.models.config import LanguageModelConfig
 from attento.models.language.ngram import NGramModel
-from attento.run_folder import RunFolder
 from attento.shapes import Hidden
 from attento.text.special import EOS_ID
-from attento.text.tokenizer import JOINT_FILE
 from attento.training.config import RecipeConfig
 from attento.training.records.card import Card
-from attento.training.tasks.base import Task, Tell, check_length
+from attento.training.tasks.base import check_length
+from attento.training.tasks.stream import StreamTask
 from attento.training.update.loss import smoothed_cross_entropy_over_all_classes
 from attento.training.update.objective import TokenObjective
 from attento.training.validation import ValidationResult, Validator, perplexity
 
 
-class LanguageTask(Task[PreparedStream]):
+class LanguageTask(StreamTask):
     """A running text to continue."""
 
-    @staticmethod
-    def prepare(config: RecipeConfig, data_root: Path, output: Path, *, workers: int, tell: Tell) -> PreparedStream:
-        """Prepare the text into a folder, or open the folder when it already holds just that.
-
-        Raises:
-            DataError: the text cannot be prepared.
-        """
-        return prepare_stream(_data(config), data_root, output, progress=tell)
-
-    @staticmethod
-    def open(path: Path) -> PreparedStream:
-        """Open a prepared folder.
-
-        Raises:
-            DataError: it is not there, or cannot be used.
-        """
-        return PreparedStream.open(path)
-
-    @staticmethod
-    def fingerprint(config: RecipeConfig, data_root: Path, prepared: Path, tell: Tell) -> str:
-        """Return the fingerprint that the text has now.
-
-        Raises:
-            DataError: the text cannot be read.
-        """
-        return stream_fingerprint(_data(config), data_root)
+    settings = TextDataConfig
 
     def build_model(self) -> LanguageModel:
         """Make the model with freshly drawn weights.
@@ -97,30 +67,10 @@ class LanguageTask(Task[PreparedStream]):
         (batch,) = evaluation_windows(ids, context, rows * context)
         return batch
 
-    def save_text_side(self, folder: RunFolder) -> None:
-        """Write the tokenizer.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        self.corpus.tokenizer.save(folder.path / JOINT_FILE)
-
-    @property
-    def size(self) -> str:
-        """How many tokens there are."""
-        return f"{len(self.corpus.train) - 1:,} training tokens, {len(self.corpus.validation) - 1:,} for validation"
-
     @property
     def card(self) -> Card:
         """What the run folder's README says."""
-        data = _data(self.config)
-        return Card(
-            title=f"{data.language}, {self.config.model.architecture}",
-            kind="A language model",
-            usage='attento generate PATH-OF-THIS-FOLDER "the beginning of a text"',
-            validation=data.validation.name,
-            corpora=tuple(f"`{corpus.name}`" for corpus in data.train),
-        )
+        return self.describe("A language model", 'attento generate PATH-OF-THIS-FOLDER "the beginning of a text"')
 
 
 class LanguageObjective(TokenObjective[NeuralLanguageModel, TextBatch]):

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from attento.data.batches import inference_batches
 from attento.data.pairs.batching import POOL_PAIRS, Batch, Pair, PairSource, TokenBatches, make_batch
 from attento.data.pairs.config import DataConfig
 from attento.data.pairs.prepare import fingerprint, prepare
 from attento.data.pairs.prepared import PreparedCorpus, known_fingerprint
 from attento.data.pairs.stamps import stamp_files
 from attento.decoding.config import SearchConfig
+from attento.engines.scoring import score_pairs
 from attento.engines.torch import TorchEngine
 from attento.evaluation.metrics import corpus_bleu
 from attento.models.base import EncoderDecoder
@@ -27,7 +27,6 @@ from attento.text.tokenizer import TokenizerPair
 from attento.training.config import RecipeConfig, ValidationConfig
 from attento.training.records.card import Card
 from attento.training.tasks.base import Task, Tell, check_length
-from attento.training.update.loss import smoothed_cross_entropy_over_all_classes
 from attento.training.update.objective import TokenObjective
 from attento.training.validation import ValidationResult, Validator
 from attento.translator import Translator
@@ -215,20 +214,12 @@ class TranslationValidator(Validator):
         ).value
 
 
-@torch.inference_mode()
 def mean_loss(
     model: EncoderDecoder, pairs: Sequence[Pair], device: torch.device, *, batch_tokens: int = _BATCH_TOKENS
 ) -> float:
     """Compute the mean cross-entropy of a target token in nats, eos included, without label smoothing."""
-    total, tokens = 0.0, 0
-    for rows in inference_batches([len(source) + len(target) for source, target in pairs], batch_tokens):
-        batch = make_batch([pairs[row] for row in rows]).to(device)
-        logits, _ = model.decode(batch.target_input, model.start(model.encode(batch.source, batch.source_mask)))
-        mask = batch.target_mask
-        losses = smoothed_cross_entropy_over_all_classes(logits[mask], batch.target_output[mask], smoothing=0.0)
-        total += losses.double().sum().item()
-        tokens += batch.num_target_tokens
-    return total / tokens
+    score = score_pairs(model, pairs, device, batch_tokens)
+    return score.total_nats / score.tokens
 
 
 def longest_batch(longest: tuple[int, int], rows: int) -> Batch:

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from attento.data.batches import TrainingBatch
 from attento.errors import ConfigError
-from attento.models.base import Decoder
+from attento.models.base import Decoder, MaskedLanguageModel
 from attento.shapes import Hidden
 from attento.training.update.loss import chunked_cross_entropy
 
 BatchT = TypeVar("BatchT", bound=TrainingBatch)
 ModelT = TypeVar("ModelT", bound=nn.Module)
-DecoderT = TypeVar("DecoderT", bound=Decoder)
+TellerT = TypeVar("TellerT", bound=Decoder | MaskedLanguageModel)
 
 
 class Objective(nn.Module, ABC, Generic[ModelT, BatchT]):
@@ -39,10 +39,10 @@ class Objective(nn.Module, ABC, Generic[ModelT, BatchT]):
         """Compute the summed loss from what `features` returned."""
 
 
-class TokenObjective(Objective[DecoderT, BatchT]):
-    """The summed label-smoothed cross-entropy of all real target tokens, its logits never whole in memory."""
+class TokenObjective(Objective[TellerT, BatchT]):
+    """The summed label-smoothed cross-entropy of all tokens to tell, its logits never whole in memory."""
 
-    def __init__(self, model: DecoderT, label_smoothing: float, chunk_tokens: int) -> None:
+    def __init__(self, model: TellerT, label_smoothing: float, chunk_tokens: int) -> None:
         super().__init__(model)
         self.label_smoothing = label_smoothing
         self.chunk_tokens = chunk_tokens

@@ -1,0 +1,1 @@
+"""Running text with some of its tokens hidden, for models that tell them."""
