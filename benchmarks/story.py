@@ -1,10 +1,11 @@
-"""Put the tables of the comparisons into docs/story.md, each between its two marks.
+"""Put the tables of the results into docs/story.md and docs/heirs.md, each between its two marks.
 
     python benchmarks/story.py
 
-Reads `results/compare-*.json` alone: every number of those tables stands in a report that anyone can make again.
+Reads `results/*.json` alone: every number of those tables stands in a report that anyone can make again.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-STORY = Path(__file__).parents[1] / "docs" / "story.md"
+PAGES = tuple(Path(__file__).parents[1] / "docs" / name for name in ("story.md", "heirs.md"))
 _MARKED = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def main() -> None:
-    STORY.write_text(filled(STORY.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def filled(text: str) -> str:
@@ -116,7 +118,55 @@ def sentences() -> Iterator[str]:
             yield _row(task, system["name"], _millions(system), f"{accuracy['value']:.1%}", interval)
 
 
+def modern() -> Iterator[str]:
+    ratios = {each["name"]: each["ratio"]["median"] for each in _result("speed-modern")["systems"]}
+    yield from _header(
+        "system", "parameters", "BLEU", "95% interval", "nats", "training, ratio", "sentences/s", "state, bytes a token"
+    )
+    for system in _systems("modern"):
+        bleu, cost = system["quality"]["bleu"], system["cost"]
+        state = [cost[f"state_per_{side}_token"]["value"] for side in ("source", "target")]
+        yield _row(
+            system["name"],
+            _millions(system),
+            f"{bleu['value']:.2f}",
+            f"{bleu['low']:.2f} to {bleu['high']:.2f}",
+            f"{_value(system, 'nats'):.3f}",
+            f"{ratios[system['name']]:.2f}",
+            f"{cost['sentences_translated_per_second']['value']:.1f}",
+            f"{state[0]:,.0f} + {state[1]:,.0f}",
+        )
+
+
+def shakespeare() -> Iterator[str]:
+    shapes: dict[str, list[dict[str, Any]]] = {}
+    for system in _systems("shakespeare-heirs"):
+        shapes.setdefault(system["name"].partition("_")[0], []).append(system)
+    seeds = max(map(len, shapes.values()))
+    yield from _header("shape", "parameters", *(f"seed {seed}" for seed in range(1, seeds + 1)), "mean")
+    for name, systems in shapes.items():
+        nats = [_value(system, "nats") for system in systems]
+        yield _row(name, _millions(systems[0]), *(f"{each:.3f}" for each in nats), f"{sum(nats) / len(nats):.3f}")
+
+
+def cache() -> Iterator[str]:
+    yield from _lines("cache", "| keys and values | key heads")
+
+
+def parameters() -> Iterator[str]:
+    yield from _lines("parameters", "| preset")
+
+
+def minilm() -> Iterator[str]:
+    yield from _lines("minilm", "| cosine")
+
+
 TABLES = {
+    "modern": modern,
+    "shakespeare": shakespeare,
+    "cache": cache,
+    "parameters": parameters,
+    "minilm": minilm,
     "language": language,
     "translation": translation,
     "lengths": lengths,
@@ -129,9 +179,20 @@ TABLES = {
 
 
 def _systems(name: str) -> list[dict[str, Any]]:
-    report = json.loads((RESULTS / f"compare-{name}.json").read_text(encoding="utf-8"))
-    systems: list[dict[str, Any]] = report["systems"]
+    systems: list[dict[str, Any]] = _result(f"compare-{name}")["systems"]
     return systems
+
+
+def _result(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return result
+
+
+def _lines(name: str, start: str) -> Iterator[str]:
+    """Yield the table of a result that begins with certain words."""
+    lines = (RESULTS / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith(start))
+    yield from itertools.takewhile(lambda line: line.startswith("|"), lines[first:])
 
 
 def _value(system: dict[str, Any], name: str) -> float:

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from attento.models.base import Classifier, EncoderDecoder, LanguageModel
-from attento.models.build import build_classifier, build_language_model, build_translation_model
-from attento.models.config import ClassifierModelConfig, LanguageModelConfig, TranslationModelConfig
+from attento.models.base import Classifier, EncoderDecoder, LanguageModel, MaskedLanguageModel
+from attento.models.build import build_classifier, build_language_model, build_masked_model, build_translation_model
+from attento.models.config import ClassifierModelConfig, LanguageModelConfig, MaskedModelConfig, TranslationModelConfig
 
 _LAYERS = {"encoder_layers": 2, "decoder_layers": 2}
 _TRANSFORMER = {"architecture": "transformer", **_LAYERS, "d_model": 12, "d_ff": 19, "num_heads": 3}
@@ -117,6 +117,11 @@ CLASSIFICATION: dict[str, dict[str, Any]] = {
     | {"positions": "relative", "relative": _BUCKETS, "sliding_window": 3, "feed_forward": "gelu"},
     "encoder_only_alibi_pairs": _ENCODER | {"positions": "alibi", "num_sentences": 2, "embedding_norm": True},
 }
+MASKED: dict[str, dict[str, Any]] = {
+    "masked": _ENCODER,
+    "masked_llama_shaped": _ENCODER | _LLAMA_SHAPED | {"num_kv_heads": 1, "pooling": "first"},
+    "masked_relative_window": _ENCODER | {"positions": "relative", "relative": _BUCKETS, "sliding_window": 3},
+}
 
 
 def translation_model(settings: dict[str, Any], source_vocab_size: int, target_vocab_size: int) -> EncoderDecoder:
@@ -134,3 +139,8 @@ def classifier(settings: dict[str, Any], vocab_size: int, num_classes: int) -> C
     """Build a sentence model from settings as a recipe has them."""
     config = TypeAdapter[Any](ClassifierModelConfig).validate_python(settings)
     return build_classifier(config, vocab_size, num_classes)
+
+
+def masked_model(settings: dict[str, Any], vocab_size: int) -> MaskedLanguageModel:
+    """Build a masked language model from settings as a recipe has them."""
+    return build_masked_model(MaskedModelConfig.model_validate(settings), vocab_size)

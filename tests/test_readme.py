@@ -37,7 +37,15 @@ from attento.training.config import RecipeConfig, TrainingConfig
 from attento.training.run import load_recipe, train
 
 PROJECT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/guide.md", "docs/models.md", "docs/compare.md", "CONTRIBUTING.md")
+PAGES = (
+    "README.md",
+    "docs/guide.md",
+    "docs/models.md",
+    "docs/compare.md",
+    "docs/import.md",
+    "docs/export.md",
+    "CONTRIBUTING.md",
+)
 COMMANDS = typer.main.get_command(app)
 
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)

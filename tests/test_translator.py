@@ -322,7 +322,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ConfigError) as caught:
         Translator.load(str(tmp_path))
-    for setting in ("data.target_language", "data.cleaning.max_tokens", "search"):
+    for setting in ("data.cleaning.max_tokens", "search"):
         assert setting in str(caught.value)
 
 

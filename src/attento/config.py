@@ -137,7 +137,8 @@ def _explain(kind: type[Settings], error: Any) -> str:
     given = error["input"]
     if error["type"] == "extra_forbidden":
         places = list(_places(kind, path[0])) if len(path) == 1 else []
-        mend = f" (did you mean `{places[0]}`?)" if places else suggest(path[-1], known)
+        others = [name for name in known if name != path[-1]]
+        mend = f" (did you mean `{places[0]}`?)" if places else suggest(path[-1], others)
         return f"unknown setting `{'.'.join(path)}`{mend}"
     if error["type"] == "missing":
         return f"setting `{'.'.join(path)}` is missing"

@@ -6,6 +6,7 @@
     ├── RunFolderError    a run folder or checkpoint is missing, damaged or of another make
     ├── TrainingError     a training run cannot go on
     ├── InputError        what was given to translate or evaluate cannot be used
+    ├── ExportError       a run cannot be said in another format, or what was written is not the same model
     └── MissingExtraError a part of the package that is not installed is needed
 
 Every message names the file, line or setting and the way out. The command line prints the message alone; a
@@ -35,6 +36,10 @@ class TrainingError(AttentoError):
 
 class InputError(AttentoError):
     """What was given to translate or to evaluate cannot be used."""
+
+
+class ExportError(AttentoError):
+    """A run cannot be said in a format, or what was written does not do what the run does."""
 
 
 class MissingExtraError(AttentoError):

@@ -10,6 +10,8 @@ import pytest
 from attento.cli import app as app_module
 from attento.errors import AttentoError, ConfigError, DataError, MissingExtraError
 
+VERBS = tuple("demo prepare train translate generate embed evaluate compare info import export doctor".split())
+
 
 def run_attento(*arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([sys.executable, "-m", "attento", *arguments], input=input, capture_output=True, timeout=120)
@@ -26,11 +28,10 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    for verb in ("demo", "prepare", "train", "translate", "generate", "evaluate", "info", "doctor"):
-        assert verb in done.stdout
+    assert all(verb in done.stdout for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", ["demo", "prepare", "train", "translate", "generate", "evaluate", "info", "doctor"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str) -> None:
     done = run_attento(verb, "--help")
     assert done.returncode == 0

@@ -115,9 +115,13 @@ def test_running_text_and_labelled_sentences(tmp_path: Path) -> None:
     (tmp_path / "labelled").write_text("good a fine film\nbad a dull film\n" * 7, encoding="utf-8")
     stream = {"task": "language_modeling", "language": "en", "tokenizer": {"model": "char"}}
     stream |= {"train": [{"text": "text"}], "validation": {"text": "text"}}
+    masked = stream | {"task": "masked_language_modeling"}
+    denoising = stream | {"task": "denoising", "context": 20}
     labels = {"task": "classification", "language": "en", "train": [{"file": "labelled"}], "validation_share": 0.25}
     for name, data, told in (
         ("stream", stream, "115 training and 115 validation tokens"),
+        ("masked", masked, "115 training and 115 validation tokens"),
+        ("denoising", denoising, "115 training and 115 validation tokens"),
         ("labels", labels, "10 training and 4 validation examples"),
     ):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"data": data}))

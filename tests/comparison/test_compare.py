@@ -64,6 +64,8 @@ def test_all_is_measured_of_all_systems(measured: tuple[Path, Report]) -> None:
             "training_tokens_per_second",
             "sentences_translated_per_second",
             "peak_memory",
+            "state_per_target_token",
+            "state_per_source_token",
         }
         assert system.cost["sentences_translated_per_second"].runs == 2
         assert system.cost["peak_memory"].value == 12345

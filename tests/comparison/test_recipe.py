@@ -68,6 +68,16 @@ def test_overrides_reach_a_system(tmp_path: Path, write_comparison: Callable[...
     assert comparison.systems["narrow"].model.d_ff == 31
 
 
+@pytest.mark.parametrize("task", ["masked_language_modeling", "denoising"])
+def test_tasks_that_are_not_compared_are_told(tmp_path: Path, write_comparison: Callable[..., Path], task: str) -> None:
+    text = f"{{task: {task}, language: en, train: [{{text: a}}], validation: {{text: b}}}}"
+    model = "{architecture: encoder_only}" if task == "masked_language_modeling" else "{d_model: 8}"
+    systems = f"{{one: {{model: {model}}}}}"
+    path = write_comparison(tmp_path, f"data={text}", f"systems={systems}", "search={}", "training={}")
+    with pytest.raises(ConfigError, match=rf"`data\.task: {task}` is for `attento train` alone; .*classification$"):
+        load_comparison(path, tmp_path)
+
+
 def test_only_some_systems(tmp_path: Path, write_comparison: Callable[..., Path]) -> None:
     comparison = load_comparison(write_comparison(tmp_path), tmp_path)
     assert list(comparison.only(["narrow"]).systems) == ["narrow"]

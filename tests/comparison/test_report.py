@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attento.comparison.report.forms import markdown, page
-from attento.comparison.report.section import Figure, Grid, Section, number, with_spread
+from attento.comparison.report.spread import with_spread
 from attento.comparison.report.write import write_report
 from attento.comparison.results import (
     Counts,
@@ -20,6 +19,8 @@ from attento.comparison.results import (
     SystemResult,
     Table,
 )
+from attento.evaluation.report.forms import markdown, page
+from attento.evaluation.report.section import Figure, Grid, Section, number
 
 
 def growth(*values: float) -> Growth:

@@ -51,3 +51,17 @@ def test_nothing_named_is_no_problem() -> None:
     assert read.need("width") == 7
     read.expect_architecture("BartModel")
     assert read.problems == []
+
+
+def test_a_setting_of_another_kind_than_its_default_is_noted() -> None:
+    read = config(width="7", rate=1, act=["relu"], norm=0, rope_scaling=3)
+    assert (read.get("width", 3), read.get("rate", 0.5), read.get("rope_scaling", {})) == (3, 1, {})
+    read.expect("act", "relu", default="relu")
+    read.expect("norm", False, default=False)
+    read.expect_architecture("BartModel")
+    assert read.problems == [
+        "`width: 7` must be a whole number",
+        "`rope_scaling: 3` must be an object with names and values",
+        "`act: ['relu']` must be a text",
+        "`norm: 0` must be true or false",
+    ]

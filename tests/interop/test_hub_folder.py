@@ -74,9 +74,15 @@ def test_tampered_with(folder: Path) -> None:
 
 def test_pickle_alone_is_refused_with_the_way_to_convert_it(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    refused(
-        folder, r"can run any code .* python -c \"from transformers import MarianMTModel as M; .*safe_serialization"
-    )
+    refused(folder, r"can run any code .* python -c 'from transformers import MarianMTModel as M; .*safe_serialization")
+
+
+def test_nothing_that_is_no_name_gets_into_the_line_to_be_typed(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": ["os; evil() #"]}))
+    with pytest.raises(DataError, match="import AutoModel as M"):
+        _ = HubFolder(folder).files
 
 
 def test_no_weights(folder: Path) -> None:

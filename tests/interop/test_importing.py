@@ -81,6 +81,7 @@ def test_languages_that_nobody_knows_are_left_out(folder: Path) -> None:
 def test_card_names_origin_and_licence(folder: Path) -> None:
     (folder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
     change(folder, _name_or_path="Helsinki-NLP/opus-mt-de-en")
+    change(folder, "generation_config.json", num_beams=4)
     import_model(folder, folder.parent / "run")
     card = (folder.parent / "run" / "README.md").read_text()
     assert "`Helsinki-NLP/opus-mt-de-en`, in the folder `opus`" in card
@@ -231,6 +232,16 @@ def test_full_disk_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert "run: cannot be written: No space left on device; nothing is left of this attempt" in refused(folder)
 
 
+def test_more_layers_than_weights_are_refused_at_once(folder: Path) -> None:
+    change(folder, decoder_layers=10**9)
+    assert "asks for 1,000,000,000 layers, but there are only" in refused(folder)
+
+
+def test_a_vocabulary_of_no_sensible_size_is_refused_at_once(folder: Path) -> None:
+    change(folder, vocab_size=10**12)
+    assert "must number its" in refused(folder)
+
+
 def test_languages_are_for_those_that_translate(folder: Path) -> None:
     change(folder, model_type="gpt2")
     with pytest.raises(ConfigError, match="`gpt2` does not translate; leave the languages out"):
@@ -250,7 +261,8 @@ def test_foreign_folder_is_left_as_it_is(folder: Path, saved_marian: Path) -> No
     [
         ({"num_beams": 4, "length_penalty": 0}, 4, 0.0, []),
         ({"num_beams": 1}, 1, 0.6, []),
-        ({}, 4, 0.6, ["`length_penalty: 1.0`"]),
+        ({}, 1, 0.6, []),
+        ({"num_beams": 4}, 4, 0.6, ["`length_penalty: 1.0`"]),
         (
             {
                 "num_beams": 6,

@@ -9,6 +9,8 @@ import yaml
 from attento.config import check_settings, dump_settings, load_settings
 from attento.errors import ConfigError
 from attento.models.build import build_translation_model
+from attento.models.classification.config import EncoderOnlyConfig
+from attento.models.masked.config import MaskedEncoderConfig
 from attento.training.config import RecipeConfig
 from attento.training.run import load_recipe
 
@@ -28,10 +30,13 @@ TEXT: dict[str, Any] = {
     "validation": {"text": "more"},
 }
 SENTENCES: dict[str, Any] = {"task": "classification", "language": "en", "train": [{"file": "labelled"}]}
+MASKED, DENOISING = TEXT | {"task": "masked_language_modeling"}, TEXT | {"task": "denoising"}
 OF_TASK: dict[str, dict[str, Any]] = {
     "translation": {"data": DATA},
     "language_modeling": {"data": TEXT, "model": {"architecture": "rnn"}},
     "classification": {"data": SENTENCES, "model": {"architecture": "self_attentive"}},
+    "masked_language_modeling": {"data": MASKED, "model": {"architecture": "encoder_only"}},
+    "denoising": {"data": DENOISING, "model": {"architecture": "transformer"}},
 }
 
 
@@ -127,6 +132,10 @@ def test_two_vocabularies_with_a_matrix_each() -> None:
         ("language_modeling", "self_attentive", "ngram, window_mlp, rnn, causal_convolution, decoder_only"),
         ("classification", "decoder_only", "self_attentive, decomposable_attention, encoder_only"),
         ("classification", "bytenet", "self_attentive, decomposable_attention, encoder_only"),
+        ("masked_language_modeling", "transformer", "encoder_only"),
+        ("masked_language_modeling", "decoder_only", "encoder_only"),
+        ("denoising", "rnn_attention", "transformer"),
+        ("denoising", "encoder_only", "transformer"),
     ],
 )
 def test_a_model_of_another_task_is_refused_with_those_that_can(task: str, architecture: str, able: str) -> None:
@@ -150,6 +159,8 @@ def test_language_and_sentence_models_have_no_default() -> None:
         ("language_modeling", "bleu", "loss"),
         ("language_modeling", "accuracy", "loss"),
         ("classification", "bleu", "accuracy or loss"),
+        ("masked_language_modeling", "bleu", "loss or accuracy"),
+        ("denoising", "bleu", "loss or accuracy"),
     ],
 )
 def test_a_metric_of_another_task_is_refused(task: str, metric: str, able: str) -> None:
@@ -162,7 +173,13 @@ def test_a_metric_of_another_task_is_refused(task: str, metric: str, able: str) 
 
 @pytest.mark.parametrize(
     ("task", "smoothing", "metric"),
-    [("translation", 0.1, "bleu"), ("language_modeling", 0.0, "loss"), ("classification", 0.0, "accuracy")],
+    [
+        ("translation", 0.1, "bleu"),
+        ("language_modeling", 0.0, "loss"),
+        ("classification", 0.0, "accuracy"),
+        ("masked_language_modeling", 0.0, "loss"),
+        ("denoising", 0.0, "loss"),
+    ],
 )
 def test_each_task_has_its_own_defaults(task: str, smoothing: float, metric: str) -> None:
     config = check(**OF_TASK[task])
@@ -172,6 +189,36 @@ def test_each_task_has_its_own_defaults(task: str, smoothing: float, metric: str
     own = {"label_smoothing": 0.3, "validation": {"metric": "loss", "patience": 3}}
     training = check(**OF_TASK[task], training=own).training
     assert (training.label_smoothing, training.validation.metric, training.validation.patience) == (0.3, "loss", 3)
+
+
+def test_a_name_that_two_tasks_have_is_that_of_the_task() -> None:
+    classifier = check(data=SENTENCES, model={"architecture": "encoder_only", "num_sentences": 2}).model
+    masked = check(data=MASKED, model={"architecture": "encoder_only", "segments": 2}).model
+    assert (type(classifier), type(masked)) == (EncoderOnlyConfig, MaskedEncoderConfig)
+    for config in (check(data=MASKED, model=masked.model_dump()), check(data=MASKED, model=masked)):
+        assert check_settings(RecipeConfig, yaml.safe_load(dump_settings(config)), origin="saved").model == masked
+    with pytest.raises(ConfigError, match=r"unknown setting `model\.segments`"):
+        check(data=SENTENCES, model={"architecture": "encoder_only", "segments": 2})
+    with pytest.raises(ConfigError, match=r"unknown setting `model\.num_sentences`"):
+        check(data=MASKED, model={"architecture": "encoder_only", "num_sentences": 2})
+
+
+def test_where_the_data_are_wrong_too_the_model_is_not_taken_for_anothers() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(data=MASKED | {"context": 0}, model={"architecture": "encoder_only", "segments": 2})
+    assert str(caught.value) == "here.yaml: `data.context`: input should be greater than 0, but got 0"
+    with pytest.raises(ConfigError, match=r"`data\.context`(?s:.*)`model\.layers`: .* got 0"):
+        check(data=MASKED | {"context": 0}, model={"architecture": "encoder_only", "layers": 0})
+
+
+@pytest.mark.parametrize(("task", "setting"), [("denoising", "mask_share"), ("masked_language_modeling", "mean_span")])
+def test_how_another_task_corrupts_is_unknown(task: str, setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"unknown setting `data\.{setting}`"):
+        check(**OF_TASK[task] | {"data": TEXT | {"task": task, setting: 2}})
+    for wrong in (0, 1):
+        with pytest.raises(ConfigError, match=r"`data\.(mask|noise)_share`"):
+            name = "mask_share" if task == "masked_language_modeling" else "noise_share"
+            check(**OF_TASK[task] | {"data": TEXT | {"task": task, name: wrong}})
 
 
 @pytest.mark.parametrize(("task", "message"), [("language_modelling", "language_modeling"), (7, "7")])

@@ -13,6 +13,8 @@ from torch import nn
 
 from attento.data.batches import START, Position, TrainingBatch
 from attento.data.labels.batching import make_label_batch
+from attento.data.masked.batching import masked_evaluation_windows
+from attento.data.masked.hiding import Hiding
 from attento.data.pairs.batching import make_batch
 from attento.data.stream.batching import evaluation_windows
 from attento.run_folder import RunFolder
@@ -22,6 +24,7 @@ from attento.training.records.metrics import MetricsLog
 from attento.training.records.progress import TrainingProgress
 from attento.training.tasks.classification import ClassificationObjective
 from attento.training.tasks.language import LanguageObjective
+from attento.training.tasks.masked import MaskedObjective
 from attento.training.tasks.translation import TranslationObjective
 from attento.training.update.objective import Objective
 from attento.training.validation import ValidationResult, Validator
@@ -57,6 +60,13 @@ def classification(settings: dict[str, Any]) -> Parts:
 
     batches = [make_label_batch([example() for _ in range(5)]) for _ in range(3)]
     return ClassificationObjective(model, 0.1), batches
+
+
+def masked(settings: dict[str, Any]) -> Parts:
+    ids = np.random.default_rng(7).integers(5, VOCAB_SIZE, 73).astype(np.int32)
+    model = architectures.masked_model(settings, VOCAB_SIZE)
+    windows = masked_evaluation_windows(ids, context=7, max_tokens=36, hiding=Hiding(0.3, 4, VOCAB_SIZE))
+    return MaskedObjective(model, 0.1, 11), [*windows]
 
 
 class Made:
@@ -107,9 +117,11 @@ EVERY = [
     *((translation, name, settings, "fp32") for name, settings in architectures.TRANSLATION.items()),
     *((language, name, settings, "fp32") for name, settings in architectures.LANGUAGE.items()),
     *((classification, name, settings, "fp32") for name, settings in architectures.CLASSIFICATION.items()),
+    *((masked, name, settings, "fp32") for name, settings in architectures.MASKED.items()),
     *((translation, name, architectures.TRANSLATION[name], "bf16") for name in ("attention_dot", "transformer")),
     *((language, name, architectures.LANGUAGE[name], "bf16") for name in ("gru", "causal_convolution")),
     *((classification, name, architectures.CLASSIFICATION[name], "bf16") for name in ("self_attentive",)),
+    *((masked, name, architectures.MASKED[name], "bf16") for name in ("masked",)),
 ]
 
 

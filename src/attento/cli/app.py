@@ -21,7 +21,9 @@ from attento.cli.export import export
 from attento.cli.generate import generate
 from attento.cli.import_ import import_
 from attento.cli.info import info
+from attento.cli.inspect import inspect
 from attento.cli.prepare import prepare
+from attento.cli.probe import probe
 from attento.cli.train import train
 from attento.cli.translate import translate
 from attento.errors import AttentoError, ConfigError, MissingExtraError
@@ -37,7 +39,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, prepare, train, translate, generate, embed, evaluate, compare, import_, export, info, doctor):
+VERBS = (
+    demo,
+    prepare,
+    train,
+    translate,
+    generate,
+    embed,
+    evaluate,
+    inspect,
+    probe,
+    compare,
+    import_,
+    export,
+    info,
+    doctor,
+)
+for verb in VERBS:
     # Python keeps the word `import` for itself.
     app.command(verb.__name__.removesuffix("_"))(verb)
 

@@ -27,6 +27,7 @@ from attento.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from attento.inspection.alignment import Aligner
     from attento.translator import Translation
 
 # So many lines are in memory at once; enough to sort by length into full batches.
@@ -61,6 +62,14 @@ def translate(
     whole_lines: Annotated[
         bool, typer.Option("--whole-lines", help="Translate each line in one piece instead of sentence by sentence.")
     ] = False,
+    alignment: Annotated[
+        bool,
+        typer.Option(
+            "--alignment",
+            help="Add a tab and which source word each word comes from, as 0-0 1-2 (Pharaoh's format); takes each "
+            "line in one piece.",
+        ),
+    ] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -72,6 +81,8 @@ def translate(
         raise typer.BadParameter("give either texts or --input FILE, not both")
     if sample and beam_size is not None:
         raise typer.BadParameter("--beam-size is for a search; with --sample translations are drawn")
+    if alignment and n_best is not None:
+        raise typer.BadParameter("--alignment is of one translation a line; leave --n-best out")
     if not sample and (temperature, top_k, top_p, seed) != (None,) * 4:
         raise typer.BadParameter("--temperature, --top-k, --top-p and --seed need --sample")
     sampling = read_sampling(temperature, top_k, top_p, seed) if sample else None
@@ -80,6 +91,7 @@ def translate(
     from attento.translator import Translator
 
     translator = Translator.load(run, device=device)
+    aligner = _load_aligner(run, device) if alignment else None
     search = change_search(translator.search, beam_size, length_penalty, n_best, sampling)
     typed = not text and input is None and sys.stdin.isatty()
     if typed:
@@ -87,9 +99,12 @@ def translate(
     number, flagged = 0, defaultdict[str, list[int]](list)
     with open_output(output) as file:
         for chunk in _chunks(lines, 1 if typed else CHUNK_LINES):
-            for translation in translator.translate(chunk, search=search, split_sentences=not whole_lines):
+            for translation in translator.translate(
+                chunk, search=search, split_sentences=not (whole_lines or alignment)
+            ):
                 number += 1
-                file.write(_render(translation, number, n_best, as_json))
+                links = None if aligner is None else aligner.pharaoh(translation.source, translation.text)
+                file.write(_render(translation, number, n_best, as_json, links))
                 for flag in translation.flags:
                     flagged[flag].append(number)
             # A reader at the other end of a pipe should not wait for a full buffer.
@@ -99,13 +114,19 @@ def translate(
         say(f"note: {name} in {len(numbers)} of {number} (number {shown})")
 
 
+def _load_aligner(run: Path, device: str | None) -> "Aligner":
+    from attento.inspection.alignment import Aligner
+
+    return Aligner.load(run, device)
+
+
 def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
     remaining = iter(lines)
     while chunk := list(islice(remaining, size)):
         yield chunk
 
 
-def _render(translation: "Translation", number: int, n_best: int | None, as_json: bool) -> str:
+def _render(translation: "Translation", number: int, n_best: int | None, as_json: bool, alignment: str | None) -> str:
     if as_json:
         record = {
             "source": translation.source,
@@ -113,9 +134,9 @@ def _render(translation: "Translation", number: int, n_best: int | None, as_json
             "score": translation.score,
             "alternatives": [{"translation": each.text, "score": each.score} for each in translation.alternatives],
             "flags": list(translation.flags),
-        }
+        } | ({} if alignment is None else {"alignment": alignment})
         return json.dumps(record, ensure_ascii=False) + "\n"
     if n_best is None:
-        return translation.text + "\n"
+        return translation.text + ("" if alignment is None else f"\t{alignment}") + "\n"
     ranked = [(translation.score, translation.text), *((each.score, each.text) for each in translation.alternatives)]
     return "".join(f"{number}\t{score:.4f}\t{text}\n" for score, text in ranked)

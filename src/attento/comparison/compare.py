@@ -10,11 +10,11 @@ from attento.comparison.facts import gather_facts
 from attento.comparison.ladder import check_systems, climb, prepare_once
 from attento.comparison.measure import Measurer
 from attento.comparison.recipe import Comparison
-from attento.comparison.report.forms import plotly_script
 from attento.comparison.report.write import write_report
 from attento.comparison.results import Report, SystemResult
 from attento.config import dump_settings
 from attento.errors import ConfigError, RunFolderError
+from attento.evaluation.report.forms import plotly_script
 from attento.training.process import folder_to_itself
 
 Say = Callable[[str], None]

@@ -14,11 +14,10 @@ source token with each target position; each token of a target or a text with al
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from attento.comparison.config import TableConfig
 from attento.comparison.dependence import NO_PATH, longest_chain, shortest_paths
 from attento.comparison.probe import Flow, longest_input, run, trace
 from attento.comparison.results import Counts, Growth, Quantity, Table
+from attento.evaluation.growth import exponent, kept_for_backward
 
 # So that weights which start at zero hide no path.
 _NOISE = 0.02
@@ -90,31 +90,6 @@ def _longest_of(found: Sequence[Int[Tensor, "_ _"]], flow: Flow, length: int) ->
             return None
         longest = max(longest, int(lengths[wanted].max()))
     return longest
-
-
-def kept_for_backward(model: nn.Module, forward: Callable[[], Tensor]) -> int:
-    """Count the bytes that a forward pass keeps for the backward pass; a tensor that is kept twice counts once."""
-    weights = {each.untyped_storage().data_ptr() for each in (*model.parameters(), *model.buffers())}
-    # The tensors themselves, so that no address is given to another one meanwhile.
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        address = tensor.untyped_storage().data_ptr()
-        if address not in weights:
-            kept[address] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = forward()
-    total = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    del outputs
-    return total
-
-
-def exponent(lengths: Sequence[int], values: Sequence[float]) -> float:
-    """Return b of the least-squares line log value = a + b log length: 1 for linear growth, 2 for quadratic."""
-    slope, _ = np.polyfit(np.log(lengths), np.log(values), 1)
-    return float(slope)
 
 
 def _seconds(model: nn.Module, length: int, config: TableConfig, device: torch.device) -> Quantity:

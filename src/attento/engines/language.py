@@ -1,6 +1,5 @@
 """Language models with text on both sides: how probable a text is, and how a text goes on."""
 
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,7 +159,7 @@ class LanguageEngine:
                 for first in range(0, len(group), at_once):
                     batch = group[first : first + at_once]
                     for row, hypothesis in zip(batch, self._continue(batch, max_tokens, sampling), strict=True):
-                        texts[row.place].append(self.tokenizer.decode(hypothesis.ids))
+                        texts[row.place].append(self._behind(row.prompt, hypothesis.ids))
         return texts
 
     def _continue(self, rows: "list[_Row]", max_tokens: int, sampling: SamplingConfig | None) -> list[Hypothesis]:
@@ -208,9 +207,12 @@ class LanguageEngine:
         return logits[:, -1:], read
 
     def _encode(self, text: str) -> list[int]:
-        # No piece spans two lines.
-        lines = list(io.StringIO(text, newline="\n"))
-        return [piece for row in self.tokenizer.encode_batch(lines) for piece in row]
+        # In one piece: an imported vocabulary may have pieces that span two lines.
+        return self.tokenizer.encode(text)
+
+    def _behind(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
+        """Return the text of ids as it stands behind a prompt: a first piece may be written without its space."""
+        return self.tokenizer.decode([*prompt, *ids])[len(self.tokenizer.decode(prompt)) :]
 
     def _check_length(self, rows: "list[_Row]", max_tokens: int) -> None:
         if max_tokens < 1:

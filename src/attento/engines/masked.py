@@ -12,7 +12,7 @@ from attento.data.stream.prepare import encode_text
 from attento.device import choose_device
 from attento.engines.loading import PartOfSettings, evaluating, load_weights, open_run
 from attento.engines.scoring import TokenScore, score_hidden
-from attento.errors import ConfigError, DataError, InputError
+from attento.errors import ConfigError, DataError, InputError, RunFolderError
 from attento.models.base import MaskedLanguageModel
 from attento.models.build import build_masked_model
 from attento.models.config import MaskedModelConfig
@@ -61,12 +61,17 @@ class MaskedEngine:
         """Load the trained model of a run folder.
 
         Raises:
-            RunFolderError: the folder holds no finished masked language model, its weights cannot be read, or they do
-                not fit the model that its settings describe.
+            RunFolderError: the folder holds no finished masked language model, one without a head, its weights cannot
+                be read, or they do not fit the model that its settings describe.
             ConfigError: the settings in the folder are wrong, or the device cannot be used.
             DataError: the tokenizer in the folder is missing or damaged, or has no piece that hides.
         """
         folder, settings = open_run(run, "masked_language_modeling", _RunSettings)
+        if not settings.model.head:
+            raise RunFolderError(
+                f"{run}: holds a model without the head that tells hidden tokens (`model.head: false`); "
+                "use `attento embed` with it"
+            )
         tokenizer = load_joint(folder.path)
         hiding = hiding_of(tokenizer, settings.data.mask_share, folder.path)
         model = build_masked_model(settings.model, tokenizer.vocab_size)

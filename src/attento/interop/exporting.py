@@ -19,7 +19,7 @@ from attento.engines.language import LanguageEngine
 from attento.engines.loading import PartOfSettings, open_run
 from attento.engines.task import Task, run_kind
 from attento.engines.torch import TorchEngine
-from attento.errors import AttentoError, DataError, InputError, MissingExtraError
+from attento.errors import DataError, ExportError, InputError, MissingExtraError
 from attento.interop.export.base import Exporter, TrainedModel
 from attento.interop.verify import Verification, verify
 from attento.models.config import LanguageModelConfig, TranslationModelConfig
@@ -33,10 +33,6 @@ Tell: TypeAlias = Callable[[str, int, int | None], None]
 _SENTENCES = 100
 # What a language model's validation text is cut from: enough for so many lines.
 _TOKENS = 20_000
-
-
-class ExportError(AttentoError):
-    """A run cannot be said in a format, or what was written does not do what the run does."""
 
 
 def export_run(
@@ -113,14 +109,16 @@ def load_trained(run: Path, task: Task) -> TrainedModel:
     """
     if task == "translation":
         _, translation = open_run(run, task, _TranslationSettings)
-        data, model = translation.data, TorchEngine.load(run, "cpu").model
+        model = TorchEngine.load(run, "cpu").model
+        # An imported run may not know them.
+        source, target = translation.data.source_language, translation.data.target_language
         return TrainedModel(
             path=run,
             task=task,
             config=translation.model,
             model=model.eval(),
             tokenizers=TokenizerPair.load(run),
-            languages=(data.source_language, data.target_language),
+            languages=(source, target) if source and target else None,
             search=translation.search,
             context=None,
         )
@@ -191,8 +189,8 @@ def _validation_sentences(run: Path, task: Task) -> list[str]:
 
 
 class _Languages(PartOfSettings):
-    source_language: str
-    target_language: str
+    source_language: str | None = None
+    target_language: str | None = None
 
 
 class _TranslationSettings(PartOfSettings):

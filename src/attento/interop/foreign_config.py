@@ -5,6 +5,15 @@ from typing import Any
 
 from attento.errors import DataError
 
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object with names and values",
+}
+
 
 class ForeignConfig:
     """A dictionary of settings that remembers what could not be honoured."""
@@ -15,9 +24,17 @@ class ForeignConfig:
         self.problems: list[str] = []
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a setting, or the default that Hugging Face's library has for it where the file leaves it out."""
+        """Return a setting, or the default that Hugging Face's library has for it where the file leaves it out.
+
+        One of another kind than its default is noted, and the default stands for it.
+        """
         value = self.values.get(name)
-        return default if value is None else value
+        if value is None:
+            return default
+        if default is not None and not _is_like(value, default):
+            self.problems.append(f"`{name}: {value}` must be {_KINDS[type(default)]}")
+            return default
+        return value
 
     def need(self, name: str) -> Any:
         """Return a setting that the file must have; its absence is noted."""
@@ -31,7 +48,8 @@ class ForeignConfig:
         Raises:
             DataError: it is no whole number of 0 or more.
         """
-        value = self.get(name, default)
+        value = self.values.get(name)
+        value = default if value is None else value
         if type(value) is not int or value < 0:
             raise DataError(f"{self.path}: `{name}` must be a whole number, but is {value!r}")
         return value
@@ -53,3 +71,8 @@ class ForeignConfig:
         for name in self.get("architectures", []):
             if name not in allowed:
                 self.problems.append(f"`architectures: {name}` is not supported; only {' or '.join(allowed)}")
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Tell whether a setting is of the kind of its default; every whole number is a number."""
+    return type(value) is type(default) or (type(value) is int and type(default) is float)

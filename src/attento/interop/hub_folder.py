@@ -4,6 +4,7 @@ Reads; judges nothing but whether the files are whole.
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,7 @@ from attento.interop.foreign_config import ForeignConfig
 _CONFIG, _GENERATION, _TOKENIZER_CONFIG = "config.json", "generation_config.json", "tokenizer_config.json"
 _WEIGHTS, _INDEX, _PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 _CONVERT = (
-    "from transformers import {kind} as M; M.from_pretrained({here!r})"
-    ".save_pretrained({there!r}, safe_serialization=True)"
+    "from transformers import {kind} as M; M.from_pretrained({here}).save_pretrained({there}, safe_serialization=True)"
 )
 
 
@@ -132,12 +132,14 @@ class HubFolder:
     def _no_weights(self) -> str:
         if not (self.path / _PICKLE).is_file():
             return f"{self.path}: holds no {_WEIGHTS}; download it"
-        kind = next(iter(self.config.get("architectures", [])), "AutoModel")
-        line = _CONVERT.format(kind=kind, here=str(self.path), there=f"{self.path}-safe")
+        kind = str(next(iter(self.config.get("architectures", [])), ""))
+        # The line is to be typed: nothing of theirs may be more in it than a name.
+        kind = kind if kind.isidentifier() else "AutoModel"
+        line = _CONVERT.format(kind=kind, here=json.dumps(str(self.path)), there=json.dumps(f"{self.path}-safe"))
         return (
             f"{self.path}: holds its weights as {_PICKLE} alone, a pickle, which can run any code when it is read. "
             f"Where you trust it, convert it, copy the tokenizer's files beside it, and import that folder: "
-            f'python -c "{line}"'
+            f"python -c {shlex.quote(line)}"
         )
 
 

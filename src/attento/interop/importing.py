@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from attento.config import check_settings
+from attento.data.masked.batching import ENDS
 from attento.data.partial import partial_folder, put_in_place
 from attento.decoding.config import SearchConfig
 from attento.engines.task import Task
@@ -50,12 +51,14 @@ _PLAIN_SEARCH: dict[str, object] = {
 """What their searches may ask for and ours does not do, and the values that ask for nothing."""
 # A language model is scored in windows; longer ones cost memory, and few texts gain.
 _LONGEST_CONTEXT = 1024
+# Devlin et al. 2019, section 3.1.
+_MASK_SHARE = 0.15
 # Where there is no limit, their tokenizers write a number beyond all texts.
 _NO_LIMIT = 10**6
 _USAGE: dict[Task, str] = {
     "translation": "attento translate PATH TEXT",
     "language_modeling": "attento generate PATH PROMPT",
-    "masked_language_modeling": "attento evaluate PATH --text FILE",
+    "masked_language_modeling": "attento embed PATH TEXT",
 }
 
 
@@ -107,7 +110,10 @@ def import_model(
     weights = _weights(family, hub, settings, vocabulary)
     data: dict[str, Any] = {"task": family.task, **languages}
     longest = hub.tokenizer_config.get("model_max_length")
-    if family.task != "translation":
+    if family.task == "masked_language_modeling":
+        # Begin and end stand around each window.
+        data |= {"context": min(settings.max_positions - ENDS, _LONGEST_CONTEXT), "mask_share": _MASK_SHARE}
+    elif family.task == "language_modeling":
         data["context"] = min(settings.max_positions, _LONGEST_CONTEXT)
     elif isinstance(longest, int) and 1 < longest < _NO_LIMIT:
         # The end of the sentence counts there, but not here.
@@ -134,10 +140,10 @@ def search_settings(generation: Mapping[str, Any]) -> tuple[SearchConfig, list[s
     Hugging Face divides a log-probability by length ** length_penalty, ours by the penalty of Wu et al. 2016 (eq. 14):
     only 0, no penalty, is the same. Its greatest length is a number of tokens, ours follows the source's length.
     """
-    given: dict[str, object] = {}
     notes: list[str] = []
-    if isinstance(beams := generation.get("num_beams"), int):
-        given["beam_size"] = beams
+    # Their library searches greedily unless told otherwise.
+    beams = 1 if generation.get("num_beams") is None else generation["num_beams"]
+    given: dict[str, object] = {"beam_size": beams}
     penalty = generation.get("length_penalty", 1.0)
     if penalty == 0:
         given["length_penalty"] = 0.0
@@ -208,6 +214,7 @@ def _weights(
 ) -> dict[str, Tensor]:
     """Return the weights of our model, each of the right shape."""
     renumbering = vocabulary.renumbering
+    _refuse_too_many_layers(hub, settings)
     # Shapes alone: no memory is taken, whatever the size.
     with torch.device("meta"):
         model = _build(settings, len(renumbering.order))
@@ -220,6 +227,16 @@ def _weights(
     if renumbering.silent and "output_bias" in shapes:
         weights["output_bias"][sorted(renumbering.silent)] = SILENCE
     return weights
+
+
+def _refuse_too_many_layers(hub: HubFolder, settings: _ModelConfig) -> None:
+    """Refuse a model that cannot be meant, before the time is spent to lay it out."""
+    for name in ("layers", "encoder_layers", "decoder_layers"):
+        if (layers := getattr(settings, name, 0)) > len(hub.files):
+            raise DataError(
+                f"{hub.config.path}: asks for {layers:,} layers, but there are only {len(hub.files):,} weights; "
+                "bring the files of one model together"
+            )
 
 
 def _build(settings: _ModelConfig, vocab_size: int) -> nn.Module:

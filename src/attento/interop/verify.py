@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attento.interop.export.base import Runner, TrainedModel
+from attento.errors import InputError
+from attento.interop.export.base import NEVER_WRITTEN, Runner, TrainedModel
 from attento.models.base import EncoderDecoder
 from attento.text.special import EOS_ID
 
@@ -26,7 +27,8 @@ class Verification:
     Attributes:
         sentences: how many there were.
         differently_cut: in how many of them the exported tokenizer gives other ids.
-        largest_difference: between a logit of the one and of the other, when both read our own greedy output.
+        largest_difference: between a logit of the one and of the other, when both read our own greedy output; of ids
+            that may be written alone.
         agreeing: in how many of them greedy search gives the same ids, or parts from ours at a tie.
         ties: how many of these part from ours where the two tokens' logits, in our model, are within `TOLERANCE` of
             each other: there, which is greater says nothing.
@@ -79,12 +81,20 @@ def verify(run: TrainedModel, exported: Runner, sentences: Sequence[str], tell: 
     A language model goes on from the beginning of each sentence. Both models read the ids of the run's own tokenizer,
     whatever the exported one says.
 
+    A sentence that the tokenizer finds nothing in is left out: some formats give no logits for it.
+
     Args:
         run: the run.
         exported: what was written, read again.
         sentences: real text, no line of it empty.
         tell: called with how many sentences are done.
+
+    Raises:
+        InputError: the tokenizer finds nothing in any of them.
     """
+    sentences = [sentence for sentence in sentences if run.encode(sentence)]
+    if not sentences:
+        raise InputError("there is no sentence to compare the exported model on: the tokenizer finds nothing in any")
     found = []
     for done, sentence in enumerate(sentences, start=1):
         found.append(_compare(run, exported, sentence))
@@ -105,7 +115,8 @@ def _compare(run: TrainedModel, exported: Runner, sentence: str) -> _Comparison:
     source, room = _lengths(run, ids)
     ours, theirs = run.greedy(source, room), exported.greedy(source, room)
     logits = run.logits(source, ours)
-    difference = _difference(logits, exported.logits(source, ours))
+    written = [i for i in range(logits.size(-1)) if i not in NEVER_WRITTEN[run.task]]
+    difference = _difference(logits[:, written], exported.logits(source, ours)[:, written])
     tied = ours != theirs and _is_tie(logits, ours, theirs)
     return _Comparison(exported.encode(sentence) == ids, difference, ours == theirs or tied, tied)
 

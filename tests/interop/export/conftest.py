@@ -1,4 +1,4 @@
-"""Small models that behave like trained ones: of no regular weights, and with an end to what they write."""
+"""Small models with weights of no regularity; and some that were taught a little, and write as trained ones do."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from attento.decoding.config import SearchConfig
 from attento.interop.export.base import TrainedModel
@@ -13,7 +15,7 @@ from attento.models.build import build_language_model, build_translation_model
 from attento.models.language.config import DecoderOnlyConfig
 from attento.models.translation.config import TransformerConfig
 from attento.text.learning import train_tokenizer
-from attento.text.special import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from attento.text.special import BOS_ID, EOS_ID, PAD_ID
 from attento.text.tokenizer import Tokenizer, TokenizerPair
 
 NOUNS, NUMBERS = ("apple", "bridge", "cloud", "Zürich"), range(11)
@@ -57,16 +59,19 @@ def tokenizers(learn_tokenizer: Callable[..., Tokenizer]) -> dict[str, Tokenizer
 def translation_run(tmp_path: Path, tokenizers: dict[str, TokenizerPair]) -> Callable[..., TrainedModel]:
     """Make a Transformer whose settings are the paper's but for its size and what is given."""
 
-    def make(vocabularies: str | TokenizerPair = "joint", **settings: Any) -> TrainedModel:
+    def make(vocabularies: str | TokenizerPair = "joint", steps: int = 0, **settings: Any) -> TrainedModel:
         shape = {"d_model": 12, "num_heads": 3, "d_ff": 17, "encoder_layers": 1, "decoder_layers": 2}
         config = TransformerConfig.model_validate({"output_bias": True} | shape | settings)
         pair = tokenizers[vocabularies] if isinstance(vocabularies, str) else vocabularies
-        model = build_translation_model(config, pair.source.vocab_size, pair.target.vocab_size).eval()
+        model = _rough(build_translation_model(config, pair.source.vocab_size, pair.target.vocab_size).eval())
+        sources = [torch.tensor([*ids, EOS_ID]) for ids in pair.source.encode_batch(ENGLISH)]
+        source = pad_sequence(sources, batch_first=True)
+        _teach(model, pair.target.encode_batch(FRENCH), steps, lambda: model.encode(source, source != PAD_ID))
         return TrainedModel(
             path=tmp_path,
             task="translation",
             config=config,
-            model=_rough(model),
+            model=model,
             tokenizers=pair,
             languages=("en", "fr"),
             search=SearchConfig(beam_size=4, length_penalty=0.0, max_extra_length=7),
@@ -80,7 +85,7 @@ def translation_run(tmp_path: Path, tokenizers: dict[str, TokenizerPair]) -> Cal
 def language_run(tmp_path: Path, learn_tokenizer: Callable[..., Tokenizer]) -> Callable[..., TrainedModel]:
     """Make a language model of LLaMA's shape but for what is given."""
 
-    def make(tokenizer: Tokenizer | None = None, **settings: Any) -> TrainedModel:
+    def make(tokenizer: Tokenizer | None = None, steps: int = 0, **settings: Any) -> TrainedModel:
         tokenizer = tokenizer or learn_tokenizer(normalization="identity", keep_whitespace=True)
         shape = {"d_model": 16, "num_heads": 4, "d_ff": 19, "layers": 2}
         llama = {
@@ -93,11 +98,13 @@ def language_run(tmp_path: Path, learn_tokenizer: Callable[..., Tokenizer]) -> C
             "scale_embeddings": False,
         }
         config = DecoderOnlyConfig.model_validate(shape | llama | settings)
+        model = _rough(build_language_model(config, tokenizer.vocab_size).eval())
+        _teach(model, tokenizer.encode_batch(ENGLISH), steps, lambda: len(ENGLISH))
         return TrainedModel(
             path=tmp_path,
             task="language_modeling",
             config=config,
-            model=_rough(build_language_model(config, tokenizer.vocab_size).eval()),
+            model=model,
             tokenizers=TokenizerPair(tokenizer, tokenizer),
             languages=None,
             search=SearchConfig(),
@@ -108,12 +115,22 @@ def language_run(tmp_path: Path, learn_tokenizer: Callable[..., Tokenizer]) -> C
 
 
 def _rough(model: Any) -> Any:
-    """Move every weight, gains and biases too; make the end likely, and what is never written impossible."""
+    """Move every weight: gains and biases too."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.3 * torch.randn(weight.shape, generator=generator)
-        if model.output_bias is not None:
-            model.output_bias[EOS_ID] += 2
-            model.output_bias[[PAD_ID, UNK_ID, BOS_ID]] = -1e4
+            weight += 0.2 * torch.randn(weight.shape, generator=generator)
     return model
+
+
+def _teach(model: Any, targets: list[list[int]], steps: int, read: Callable[[], Any]) -> None:
+    """Teach a model to write some texts, of which it has read what `read` returns."""
+    rows = [torch.tensor([BOS_ID, *ids, EOS_ID]) for ids in targets]
+    target = pad_sequence(rows, batch_first=True, padding_value=PAD_ID)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(steps):
+        logits, _ = model.decode(target[:, :-1], model.start(read()))
+        loss = F.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), ignore_index=PAD_ID)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

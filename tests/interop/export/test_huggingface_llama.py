@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from attento.interop.export.huggingface import quiet_library
 from attento.interop.export.huggingface_llama import LlamaExporter, in_halves
+from attento.interop.exporting import load_trained
+from attento.interop.importing import import_model
 from attento.interop.verify import verify
 from attento.models.language.config import RecurrentLanguageConfig
 from attento.nn.relation import RotaryRelations, consecutive_places
@@ -42,7 +44,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_transformers_gives_the_same_ids_and_logits(shape, exporter, language_run, folder, sentences):
-    run = language_run(**SHAPES[shape])
+    run = language_run(steps=40, **SHAPES[shape])
     assert exporter.problems(run) == []
     exporter.write(run, folder)
     chosen = sentences[::2] if shape == "tied" else sentences[::7]
@@ -56,7 +58,7 @@ def test_the_plain_way_to_use_it_goes_on_as_ours(exporter, language_run, folder,
     """In a batch padded at its beginning, from text to text."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    run, prompts = language_run(), [sentence[: 5 + place] for place, sentence in enumerate(sentences[::4])]
+    run, prompts = language_run(steps=80), [sentence[: 5 + place] for place, sentence in enumerate(sentences[::4])]
     exporter.write(run, folder)
     with quiet_library():
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -67,6 +69,17 @@ def test_the_plain_way_to_use_it_goes_on_as_ours(exporter, language_run, folder,
         expected = [*ids, *run.greedy(ids, 9)]
         assert row[row.index(BOS_ID) :] == [BOS_ID, *expected]
         assert tokenizer.decode(row, skip_special_tokens=True) == run.tokenizers.target.decode(expected)
+
+
+def test_what_goes_out_comes_in_again(exporter, language_run, folder, sentences, tmp_path):
+    run = language_run(steps=80)
+    exporter.write(run, folder)
+    import_model(folder, tmp_path / "run")
+    back = load_trained(tmp_path / "run", "language_modeling")
+    for sentence in sentences[::5]:
+        ours, theirs = run.encode(sentence), back.encode(sentence)
+        assert theirs == ours
+        assert back.greedy(theirs, 9) == run.greedy(ours, 9)
 
 
 def test_what_is_written_is_what_the_library_expects(exporter, language_run, folder):

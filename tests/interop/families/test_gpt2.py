@@ -113,3 +113,18 @@ def test_a_damaged_tokenizer_is_told(folder: Path, text: str) -> None:
     (folder / "tokenizer.json").write_text(text)
     with pytest.raises(DataError, match=r"tokenizer\.json"):
         import_model(folder, folder.parent / "ours")
+
+
+@pytest.mark.parametrize("change", [{"version": "x"}, {"added_tokens": {}}, {"normalizer": {"type": "None such"}}])
+def test_a_tokenizer_that_its_package_does_not_read_is_told(folder: Path, change: dict[str, Any]) -> None:
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=r"tokenizer\.json: (cannot be used|does not say which)"):
+        import_model(folder, folder.parent / "ours")
+
+
+@pytest.mark.parametrize("number", ["50256", [], True, -2])
+def test_a_special_token_must_have_a_number(folder: Path, number: object) -> None:
+    edit(folder, eos_token_id=number)
+    with pytest.raises(DataError, match="eos_token_id|special token of number"):
+        import_model(folder, folder.parent / "ours")

@@ -169,3 +169,18 @@ def test_a_missing_or_damaged_tokenizer_is_told(folder: Path) -> None:
     (folder / "tokenizer.model").unlink()
     with pytest.raises(DataError, match=r"holds no tokenizer \(neither tokenizer.json nor tokenizer.model\)"):
         import_model(folder, folder.parent / "ours")
+
+
+@pytest.mark.parametrize("name", ["bos_token_id", "eos_token_id", "pad_token_id"])
+@pytest.mark.parametrize("number", ["1", [], -2, 307])
+def test_a_special_token_must_have_a_number_of_the_tokenizer(folder: Path, name: str, number: object) -> None:
+    edit(folder, **{name: number})
+    with pytest.raises(DataError, match="says a special token of number"):
+        import_model(folder, folder.parent / "ours")
+
+
+def test_a_piece_that_is_no_text_is_told(folder: Path) -> None:
+    path = folder / "tokenizer.model"
+    path.write_bytes(path.read_bytes().replace(b"the", b"t\xb6e", 1))
+    with pytest.raises(DataError, match="is not a sentencepiece model"):
+        import_model(folder, folder.parent / "ours")

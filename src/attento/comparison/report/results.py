@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attento.comparison.report.section import Figure, Grid, Section, number, with_spread
+from attento.comparison.report.spread import with_spread
 from attento.comparison.results import CurvePoint, LengthScore, Quantity, Report, SystemResult
+from attento.evaluation.report.section import Figure, Grid, Section, number
 
 # Heading and scale of each score.
 _SCORES = {

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attento.comparison.report.section import NOTHING, Figure, Grid, Section, number, with_spread
+from attento.comparison.report.spread import with_spread
 from attento.comparison.results import Counts, Growth, Report, SystemResult, Table
+from attento.evaluation.report.section import NOTHING, Figure, Grid, Section, number
 
 _PRINTED = Grid(
     ("layer type", "complexity per layer", "sequential operations", "maximum path length"),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import yaml
 
-from attento.comparison.report.forms import markdown, page
 from attento.comparison.report.results import (
     cost_section,
     curve_section,
@@ -13,10 +12,11 @@ from attento.comparison.report.results import (
     quality_section,
     recall_section,
 )
-from attento.comparison.report.section import Grid, Section
 from attento.comparison.report.table import table_section
 from attento.comparison.results import Report
 from attento.errors import RunFolderError
+from attento.evaluation.report.forms import markdown, page
+from attento.evaluation.report.section import Grid, Section
 
 TITLE = "Systems side by side"
 

@@ -1,15 +1,17 @@
 """What every format that a run goes out in must do, so that one road writes them all, and one check reads them all."""
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attento.config import Settings
 from attento.decoding.config import SearchConfig
 from attento.decoding.greedy import greedy_search
 from attento.engines.task import Task
@@ -123,3 +125,24 @@ class Exporter(ABC):
     @abstractmethod
     def reread(self, folder: Path) -> Runner:
         """Load what was written, from its files alone, by the format's own library."""
+
+
+def misfits(config: Settings, allowed: Mapping[str, Sequence[Any]], format_name: str) -> list[str]:
+    """Return a line for each setting of a model whose value the format has no word for.
+
+    Args:
+        config: the model's settings.
+        allowed: for each setting that matters, the values that the format can hold.
+        format_name: what the lines call the format.
+    """
+    problems = []
+    for name, values in allowed.items():
+        value = getattr(config, name)
+        if value not in values:
+            only = " or ".join(dict.fromkeys(map(_text, values)))
+            problems.append(f"`model.{name}: {_text(value)}` cannot be said in {format_name}; only {only}")
+    return problems
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel
-from attento.interop.export.huggingface import misfits
+from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel, misfits
 from attento.interop.export.readme import tokenizer_code
 from attento.models.language.config import DecoderOnlyConfig
 from attento.models.stack_config import Positions

@@ -10,32 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from attento.config import Settings
 from attento.text.tokenizer import Tokenizer
 
 Change = Callable[[Tensor], Tensor]
 MAX_TOKENS = 512
 """The most tokens that a text is cut to by their tokenizer, or that their search writes, unless told otherwise."""
-
-
-def misfits(config: Settings, allowed: Mapping[str, Sequence[Any]], format_name: str) -> list[str]:
-    """Return a line for each setting of a model whose value the format has no word for.
-
-    Args:
-        config: the model's settings.
-        allowed: for each setting that matters, the values that the format can hold.
-        format_name: what the lines call the format.
-    """
-    problems = []
-    for name, values in allowed.items():
-        value = getattr(config, name)
-        if value not in values:
-            only = " or ".join(dict.fromkeys(map(_text, values)))
-            problems.append(f"`model.{name}: {_text(value)}` cannot be said in {format_name}; only {only}")
-    return problems
 
 
 def save_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -46,7 +28,8 @@ def save_json(path: Path, value: Mapping[str, Any]) -> None:
 def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     """Write `model.safetensors`; torch is what the tensors are laid out for."""
     own = {name: tensor.contiguous().clone() for name, tensor in weights.items()}
-    save_file(own, folder / "model.safetensors", metadata={"format": "pt"})
+    # Bytes, since the library's own file could be read by its owner alone.
+    (folder / "model.safetensors").write_bytes(save(own, metadata={"format": "pt"}))
 
 
 def numbered_pieces(tokenizer: Tokenizer) -> dict[str, int]:
@@ -82,7 +65,3 @@ def quiet_library() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

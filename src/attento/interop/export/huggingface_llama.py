@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel
-from attento.interop.export.huggingface import misfits, quiet_library, save_json, save_readme, save_weights
+from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel, misfits
+from attento.interop.export.huggingface import quiet_library, save_json, save_readme, save_weights
 from attento.interop.export.tokenizer_json import json_problems, make_tokenizer_json
 from attento.interop.families.llama import Llama
 from attento.interop.vocabulary import Renumbering
@@ -114,7 +114,7 @@ class LlamaRunner:
         with quiet_library():
             self.model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.model.eval()
+        self.model.train(False)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without bos."""

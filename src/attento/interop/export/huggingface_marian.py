@@ -11,10 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel
+from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel, misfits
 from attento.interop.export.huggingface import (
     MAX_TOKENS,
-    misfits,
     numbered_pieces,
     quiet_library,
     save_json,
@@ -102,7 +101,7 @@ class MarianRunner:
         with quiet_library():
             self.model: Any = MarianMTModel.from_pretrained(folder, dtype=torch.float32)
             self.tokenizer: Any = MarianTokenizer.from_pretrained(folder)
-        self.model.eval()
+        self.model.train(False)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a source text, without eos."""

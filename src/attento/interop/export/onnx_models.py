@@ -7,7 +7,7 @@ import onnx
 from torch import Tensor
 
 from attento.interop.export.onnx_graph import Graph
-from attento.interop.export.onnx_stack import Places, StackGraph, added_mask, places
+from attento.interop.export.onnx_stack import Rotation, StackGraph, added_mask, places
 from attento.interop.export.stacks import READER, TEXT, WRITER, StacksConfig
 from attento.models.translation.config import TransformerConfig
 
@@ -23,9 +23,10 @@ def make_encoder(config: TransformerConfig, weights: Weights) -> onnx.ModelProto
     at = places(graph, ids)
     own = f"{READER.embedding}.weight"
     hidden = stack.embed(ids, own if own in weights else f"{WRITER.embedding}.weight", at)
+    rotation = stack.rotation(at)
     added = graph.op("Add", stack.added(at), added_mask(graph, graph.insert_axes(mask, 1, 2, 3)))
     for number in range(config.encoder_layers):
-        hidden, _ = _self_attention(stack, hidden, number, at, added)
+        hidden, _ = _self_attention(stack, hidden, number, rotation, added)
         hidden = stack.feed_forward(hidden, f"{READER.layers}.{number}")
     memory = stack.last_norm(hidden)
     graph.output(memory, "memory", np.float32, ["batch", "source", config.d_model])
@@ -51,10 +52,11 @@ def make_decoder(config: StacksConfig, weights: Weights) -> onnx.ModelProto:
         to_source = added_mask(graph, graph.insert_axes(mask, 1, 2, 3))
     past = [_take_in(stack, "past_", number, "past") for number in range(layers)]
     at = places(graph, ids, past[0][0])
-    hidden, added = stack.embed(ids, f"{names.embedding}.weight", at), stack.added(at)
+    hidden = stack.embed(ids, f"{names.embedding}.weight", at)
+    rotation, added = stack.rotation(at), stack.added(at)
     present = []
     for number in range(layers):
-        hidden, pair = _self_attention(stack, hidden, number, at, added, past[number])
+        hidden, pair = _self_attention(stack, hidden, number, rotation, added, past[number])
         present.append(pair)
         if reads_source:
             hidden = _cross_attention(stack, hidden, number, to_source)
@@ -67,18 +69,22 @@ def make_decoder(config: StacksConfig, weights: Weights) -> onnx.ModelProto:
 
 
 def _self_attention(
-    stack: StackGraph, hidden: str, number: int, at: Places, added: str, past: tuple[str, str] | None = None
+    stack: StackGraph,
+    hidden: str,
+    number: int,
+    rotation: Rotation | None,
+    added: str,
+    past: tuple[str, str] | None = None,
 ) -> tuple[str, tuple[str, str]]:
     """Attend within the sequence; return also the keys and values of all that was seen."""
     name = f"{stack.names.layers}.{number}.self_attention"
-    rotation, seen = stack.rotation(at), ("", "")
+    seen = "", ""
 
     def attend(x: str) -> str:
         nonlocal seen
         seen = stack.keys_values(x, name, rotation)
         if past is not None:
-            before, after = past, seen
-            keys, values = (stack.graph.op("Concat", *pair, axis=2) for pair in zip(before, after, strict=True))
+            keys, values = (stack.graph.op("Concat", *pair, axis=2) for pair in zip(past, seen, strict=True))
             seen = keys, values
         return stack.attend(x, name, *seen, added, rotation)
 

@@ -10,7 +10,7 @@ from attento.text.special import BOS_ID, EOS_ID, UNK_ID
 from attento.text.tokenizer import Tokenizer
 
 # The kinds of pieces and models in sentencepiece_model.proto.
-_NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
+_NORMAL, _CONTROL, _USER_DEFINED = 1, 3, 4
 _UNIGRAM, _WORD = 1, 3
 
 
@@ -32,13 +32,15 @@ def json_problems(tokenizer: Tokenizer) -> list[str]:
 
 def make_tokenizer_json(tokenizer: SentencePieceTokenizer) -> Any:
     """Make a tokenizer of the library `tokenizers`, which puts bos before a text, as a model reads it."""
-    from tokenizers import AddedToken, decoders, normalizers, processors
+    from tokenizers import AddedToken, Regex, decoders, normalizers, pre_tokenizers, processors
     from tokenizers import Tokenizer as FastTokenizer
 
     model = _read(tokenizer)
     fast = FastTokenizer(_make_model(model))
     steps = list(_normalizers(model.normalizer_spec))
     fast.normalizer = normalizers.Sequence(steps)
+    # A byte's name, <0x41>, is no text: where text has it all the same, it is not looked up whole.
+    fast.pre_tokenizer = pre_tokenizers.Split(Regex("<(?=0x[0-9A-F]{2}>)"), "isolated")
     spaces = [decoders.Strip(content=" ", left=1)] if model.normalizer_spec.add_dummy_prefix else []
     fast.decoder = decoders.Sequence([decoders.Replace(BLANK, " "), decoders.ByteFallback(), decoders.Fuse(), *spaces])
     pieces = list(model.pieces)
@@ -62,9 +64,7 @@ def _make_model(model: Any) -> Any:
 
     pieces, bytes_too = list(model.pieces), bool(model.trainer_spec.byte_fallback)
     if model.trainer_spec.model_type == _UNIGRAM:
-        # A byte's name is no text. Where text has it all the same, its six characters must be worth more.
-        nothing = 7 * min(piece.score for piece in pieces if piece.type == _NORMAL) - 1
-        scored = [(piece.piece, nothing if piece.type == _BYTE else piece.score) for piece in pieces]
+        scored = [(piece.piece, piece.score) for piece in pieces]
         return models.Unigram(scored, unk_id=UNK_ID, byte_fallback=bytes_too)
     return models.BPE(
         vocab={piece.piece: i for i, piece in enumerate(pieces)},
@@ -77,7 +77,7 @@ def _make_model(model: Any) -> Any:
 
 
 def _merges(pieces: list[Any]) -> list[tuple[str, str]]:
-    """Return the pairs that become one piece, in the order in which sentencepiece prefers them: by the piece's score."""
+    """Return the pairs that become one piece, as sentencepiece prefers them: by the piece's score."""
     scores = {piece.piece: piece.score for piece in pieces if piece.type == _NORMAL}
     ranked = sorted((piece for piece in scores if len(piece) > 1), key=lambda piece: -scores[piece])
     return [

@@ -82,8 +82,8 @@ class Llama(Family):
         # Of several ends the first ends a text; the others end turns of a talk, and stay tokens like any other.
         roles: dict[str, Any] = {
             "start": start,
-            "eos": eos[0] if isinstance(eos, list) else eos,
-            "pad": None if pad is None or pad < 0 else pad,
+            "eos": eos[0] if isinstance(eos, list) and eos else eos,
+            "pad": None if pad == -1 else pad,
         }
         if (path := folder / TOKENIZER_FILE).is_file():
             document = read_json(path)
@@ -133,9 +133,9 @@ def _pieces(path: Path, config: ForeignConfig, *, start: int, eos: int, pad: int
     model = read_tokenizer_file(path)
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-    except RuntimeError as problem:
+        tokens, unk = [str(processor.id_to_piece(i)) for i in range(processor.vocab_size())], int(processor.unk_id())
+    except (RuntimeError, UnicodeDecodeError) as problem:
         raise DataError(f"{path}: is not a sentencepiece model; download it again") from problem
-    tokens, unk = [str(processor.id_to_piece(i)) for i in range(processor.vocab_size())], int(processor.unk_id())
     added = read_json(path.with_name(_ADDED)) if path.with_name(_ADDED).is_file() else {}
     new = sorted(added.keys() - set(tokens), key=added.__getitem__)
     check_numbers(config, path, len(tokens) + len(new), pad, start, eos)

@@ -88,7 +88,7 @@ def _numbered(path: Path, rows: int) -> list[str]:
         DataError: the file is missing or damaged, or has other numbers than the model has rows.
     """
     numbers = read_json(path)
-    if set(map(str, numbers.values())) != set(map(str, range(rows))) or len(numbers) != rows:
+    if len(numbers) != rows or set(map(str, numbers.values())) != set(map(str, range(rows))):
         raise DataError(
             f"{path}: must number its {len(numbers):,} pieces from 0 to {rows - 1:,}, a row of the model each "
             "(`vocab_size` in config.json): bring the files of one model together"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attento.errors import DataError
+from attento.errors import DataError, MissingExtraError
 from attento.interop.family import ForeignVocabulary, Weight
 from attento.interop.foreign_config import ForeignConfig
 from attento.interop.vocabulary import renumber
@@ -39,9 +39,11 @@ def tokens_of(document: Mapping[str, Any], path: Path) -> list[str]:
         DataError: this is none, or it leaves numbers out.
     """
     try:
-        own = document["model"]["vocab"]
+        own, added = document["model"]["vocab"], document["added_tokens"]
+        if not isinstance(added, list):
+            raise TypeError("`added_tokens` is no list")
         numbers = {token: number for number, (token, _) in enumerate(own)} if isinstance(own, list) else dict(own)
-        numbers |= {token["content"]: token["id"] for token in document["added_tokens"]}
+        numbers |= {token["content"]: token["id"] for token in added}
         by_number = {number: token for token, number in numbers.items()}
         return [by_number[number] for number in range(max(by_number) + 1)]
     except (KeyError, TypeError, ValueError) as problem:
@@ -73,15 +75,19 @@ def rebuild(
 
     Raises:
         DataError: the file is damaged, or does not go with the model.
+        MissingExtraError: the package `tokenizers` is not installed.
     """
     tokens = tokens_of(document, path)
     check_numbers(config, path, len(tokens), pad, unk, start, eos)
     renumbering = renumber(len(tokens), pad=pad, unk=unk, start=start, eos=eos)
     try:
-        text = renumber_json(json.dumps(document), renumbering(tokens), keep_prefix=keep_prefix)
-    except ValueError as problem:
+        tokenizer = HuggingFaceTokenizer(
+            renumber_json(json.dumps(document), renumbering(tokens), keep_prefix=keep_prefix)
+        )
+    except MissingExtraError:
+        raise
+    except Exception as problem:  # the package `tokenizers` raises no narrower one
         raise DataError(f"{path}: cannot be used: {problem}") from problem
-    tokenizer = HuggingFaceTokenizer(text)
     return ForeignVocabulary(renumbering, TokenizerPair(tokenizer, tokenizer))
 
 
@@ -92,7 +98,7 @@ def check_numbers(config: ForeignConfig, path: Path, size: int, *specials: int |
         DataError: it has not as many tokens as the model, or lacks one that the model names.
     """
     rows = config.get("vocab_size", size)
-    outside = [number for number in specials if number is not None and not 0 <= number < size]
+    outside = [number for number in specials if number is not None and number not in range(size)]
     if rows != size or outside:
         what = f"`vocab_size: {rows}`" if rows != size else f"a special token of number {outside[0]}"
         raise DataError(

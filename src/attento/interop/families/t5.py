@@ -87,7 +87,7 @@ class T5(Family):
     def vocabulary(self, folder: Path, config: ForeignConfig) -> ForeignVocabulary:
         """Read `tokenizer.json`, else the sentencepiece model behind it."""
         pad, eos = config.number("pad_token_id", 0), config.number("eos_token_id", 1)
-        roles = {"pad": pad, "start": config.number("decoder_start_token_id", pad), "eos": eos}
+        start = config.number("decoder_start_token_id", pad)
         if (path := folder / TOKENIZER_FILE).is_file():
             document = read_json(path)
             tokens = tokens_of(document, path)
@@ -95,9 +95,10 @@ class T5(Family):
             document["added_tokens"] += [
                 {"id": number, "content": token} | _MARK for number, token in filled[len(tokens) :]
             ]
-            return rebuild(document, path, config, unk=document["model"].get("unk_id"), **roles)
+            unk = document["model"].get("unk_id")
+            return rebuild(document, path, config, pad=pad, unk=unk, start=start, eos=eos)
         if (path := folder / _PIECES).is_file():
-            return _pieces(path, config, **roles)
+            return _pieces(path, config, pad=pad, start=start, eos=eos)
         raise no_tokenizer(folder, TOKENIZER_FILE, _PIECES)
 
     def weights(self, model: Mapping[str, Any], renumbering: Renumbering) -> Sequence[Weight]:
@@ -132,9 +133,9 @@ def _pieces(path: Path, config: ForeignConfig, *, pad: int, start: int, eos: int
     model = read_tokenizer_file(path)
     try:
         processor = SentencePieceProcessor(model_proto=model)
-    except RuntimeError:
+        pieces = [str(processor.id_to_piece(number)) for number in range(processor.vocab_size())]
+    except (RuntimeError, UnicodeDecodeError):
         raise DataError(f"{path}: is not a sentencepiece model; download it again") from None
-    pieces = [str(processor.id_to_piece(number)) for number in range(processor.vocab_size())]
     left_out = [f"<extra_id_{number}>" for number in reversed(range(_LEFT_OUT))]
     tokens = _filled_up([*pieces, *left_out], config, path)
     check_numbers(config, path, len(tokens), pad, start, eos)

@@ -36,6 +36,7 @@ class DecomposableAttention(Classifier):
         self.intra_sentence = IntraSentenceAttention(d_model, dropout) if config.intra_sentence else None
         d_word = 2 * d_model if config.intra_sentence else d_model
         self.attend = feed_forward(d_word, d_model, dropout)
+        self.align = SoftAlignment()
         self.compare = feed_forward(2 * d_word, d_model, dropout)
         self.aggregate = feed_forward(2 * d_model, d_model, dropout)
         self.classes = nn.Linear(d_model, num_classes)
@@ -44,8 +45,8 @@ class DecomposableAttention(Classifier):
         """Attend, compare and aggregate (sections 3.1 to 3.3, eq. 1 to 5)."""
         (first, first_mask), (second, second_mask) = (self._read(each) for each in sentences)
         scores = self.attend(first) @ self.attend(second).transpose(1, 2)  # e of eq. 1, (B, L1, L2)
-        aligned_to_first = soft_align(scores, second, second_mask)
-        aligned_to_second = soft_align(scores.transpose(1, 2), first, first_mask)
+        aligned_to_first = self.align(scores, second, second_mask)
+        aligned_to_second = self.align(scores.transpose(1, 2), first, first_mask)
         totals = torch.cat(
             (
                 self._compare(first, aligned_to_first, first_mask),
@@ -79,13 +80,15 @@ class IntraSentenceAttention(nn.Module):
     def __init__(self, d_model: int, dropout: float) -> None:
         super().__init__()
         self.attend = feed_forward(d_model, d_model, dropout)
+        self.align = SoftAlignment()
         self.distance_bias = nn.Parameter(torch.zeros(2 * _FARTHEST + 2))
 
     def forward(self, words: Hidden, mask: TokenMask) -> Hidden:
         """Return for each word the sum of its sentence's words, weighted by softmax(f_ij + d_{i-j})."""
         projected = self.attend(words)
         scores = projected @ projected.transpose(1, 2) + self.distance_bias[distances(words.size(1), words.device)]
-        return soft_align(scores, words, mask)
+        aligned: Hidden = self.align(scores, words, mask)
+        return aligned
 
 
 def distances(length: int, device: torch.device | None = None) -> Int[Tensor, "L L"]:
@@ -95,13 +98,27 @@ def distances(length: int, device: torch.device | None = None) -> Int[Tensor, "L
     return torch.where(apart.abs() <= _FARTHEST, apart + _FARTHEST, 2 * _FARTHEST + 1)
 
 
+class SoftAlignment(nn.Module):
+    """What each word is aligned to (section 3.1): a module of its own, so that it can be watched from outside."""
+
+    def forward(
+        self, scores: Float[Tensor, "B L M"], values: Float[Tensor, "B M E"], mask: Bool[Tensor, "B M"]
+    ) -> Float[Tensor, "B L E"]:
+        """Average the values by the softmax of the scores."""
+        return soft_align(scores, values, mask)
+
+
 def soft_align(
     scores: Float[Tensor, "B L M"], values: Float[Tensor, "B M E"], mask: Bool[Tensor, "B M"]
 ) -> Float[Tensor, "B L E"]:
-    """Average the values by the softmax of the scores over what is real (eq. 2), the softmax in float32 at least."""
+    """Average the values by the softmax of the scores over what is real (eq. 2)."""
+    return alignment_weights(scores, mask).to(values.dtype) @ values
+
+
+def alignment_weights(scores: Float[Tensor, "B L M"], mask: Bool[Tensor, "B M"]) -> Float[Tensor, "B L M"]:
+    """Compute the softmax of the scores over what is real, in float32 at least."""
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    weights = scores.masked_fill(~mask[:, None, :], torch.finfo(scores.dtype).min).softmax(dim=-1)
-    return weights.to(values.dtype) @ values
+    return scores.masked_fill(~mask[:, None, :], torch.finfo(scores.dtype).min).softmax(dim=-1)
 
 
 def feed_forward(d_input: int, d_output: int, dropout: float) -> nn.Sequential:

@@ -125,6 +125,7 @@ class DecoderLayer(nn.Module):
         d_model, variance = config.d_model, 4 * (1 - config.dropout)
         self.convolution = CausalConvolution(d_model, 2 * d_model, config.width, variance=variance)
         self.query = _linear(config)
+        self.attention = SourceAttention()
 
     def forward(
         self,
@@ -138,12 +139,22 @@ class DecoderLayer(nn.Module):
         convolved, window = self.convolution(self.dropout(hidden), window)
         gated = F.glu(convolved)  # (N, T, 2D) -> (N, T, D)
         query = (self.query(gated) + embedded) * _HALF  # d_i of eq. 1
+        context = self.attention(query, source, source_mask)
+        return (hidden + (gated + context) * _HALF) * _HALF, window
+
+
+class SourceAttention(nn.Module):
+    """What a decoder layer gathers from the source, by products that are not scaled (section 3.3, eq. 1 and 2)."""
+
+    def forward(
+        self, query: Float[Tensor, "N T D"], source: KeyValues, mask: Bool[Tensor, "N S"]
+    ) -> Float[Tensor, "N T D"]:
+        """Return the context of each query."""
         # `attend` divides scores by the root of the width, which the paper does not.
         query = query * math.sqrt(query.size(-1))
-        context = attend(query[:, None], source.keys, source.values, padding_mask(source_mask))[:, 0]  # eq. 2
+        context = attend(query[:, None], source.keys, source.values, padding_mask(mask))[:, 0]
         # A mean over m tokens has a m-th of their variance; m * sqrt(1/m) makes up for it (section 3.4).
-        context = context * source_mask.sum(1).to(context.dtype).sqrt()[:, None, None]
-        return (hidden + (gated + context) * _HALF) * _HALF, window
+        return context * mask.sum(1).to(context.dtype).sqrt()[:, None, None]
 
 
 def _linear(config: ConvS2SConfig, dropped: bool = False) -> nn.Linear:

@@ -116,9 +116,7 @@ def _refuse_what_is_not_trained(config: MaskedModelConfig) -> None:
     if not config.head:
         problems.append("`model.head: false` leaves out the layers that tell hidden tokens; set it to true")
     if config.segments > 1:
-        problems.append(
-            "`model.segments: 2` is for pairs of sentences, and a window of text has no second; set it to 1"
-        )
+        problems.append("`model.segments: 2` is for pairs of sentences, but a window has no second; set it to 1")
     if config.pooling == "tanh":
         problems.append("`model.pooling: tanh` is a layer that hidden tokens do not train; set it to mean or first")
     if problems:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from attento.comparison.results import Quantity
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -48,13 +46,3 @@ def number(value: float | int | None) -> str:
     if isinstance(value, int) or value.is_integer() or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
-
-
-def with_spread(quantity: Quantity | None, scale: float = 1.0) -> str:
-    """Return a quantity as `28.11 [26.9, 29.3]`, in units of 1/scale."""
-    if quantity is None:
-        return NOTHING
-    shown = number(quantity.value * scale)
-    if quantity.low is None or quantity.high is None:
-        return shown
-    return f"{shown} [{number(quantity.low * scale)}, {number(quantity.high * scale)}]"

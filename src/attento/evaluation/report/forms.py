@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from attento.comparison.report.section import Figure, Grid, Section
 from attento.errors import MissingExtraError
+from attento.evaluation.report.section import Figure, Grid, Section
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
