@@ -7,7 +7,7 @@ One thread, one process that does everything in turn, and its own processor time
 counts little. A pass is a batch read and its targets decoded in one go. Off: three copies of one model take turns, of
 which one was recorded and let go before; each is held against the first in the same round. Two that were never
 recorded tell how much of a ratio is noise. On: each choice of arrays is held against a pass of the same model in the
-same round that records nothing. Memory is what the peak of a process of its own grew by in one pass.
+same round that records nothing. Memory is what a process of its own grew by at its peak in one pass (Linux).
 """
 
 import argparse
@@ -71,7 +71,7 @@ def off(rounds: int) -> dict[str, Any]:
 
     first = make_model()
     second, recorded = copy.deepcopy(first), copy.deepcopy(first)
-    with record(recorded, CHOICES["everything"]):  # type: ignore[arg-type]
+    with record(recorded, CHOICES["everything"]):
         one_pass(recorded)()
     models = {"a model": first, "another, never recorded": second, "recorded before": recorded}
     return take_turns({name: one_pass(model) for name, model in models.items()}, rounds)
@@ -86,7 +86,7 @@ def on(rounds: int) -> dict[str, Any]:
 
     def recording(names: tuple[str, ...]) -> Callable[[], int]:
         def watched() -> int:
-            with record(model, names) as trace:  # type: ignore[arg-type]
+            with record(model, names) as trace:
                 run()
             seen = [getattr(each, name) for each in trace.attentions for name in ATTENTION]
             return sum(array.nbytes for array in [*seen, *trace.arrays.values()] if array is not None)
@@ -142,7 +142,7 @@ def grown(names: tuple[str, ...]) -> float:
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
     if names:
-        with record(model, names):  # type: ignore[arg-type]
+        with record(model, names):
             run()
     else:
         run()
@@ -186,8 +186,8 @@ def table(result: dict[str, Any]) -> list[str]:
         "# What looking inside costs",
         "",
         f"Transformer, {text}, a vocabulary of {VOCABULARY:,}.",
-        f"A pass reads {ROWS} sentences of {LENGTH} tokens and decodes as many in one go. CPU, one thread, processor time;",
-        f"load average {result['load_average']:.1f}.",
+        f"A pass reads {ROWS} sentences of {LENGTH} tokens and decodes as many in one go. CPU, one thread,",
+        f"processor time; load average {result['load_average']:.1f}.",
         "",
         "## While nothing is recorded",
         "",
@@ -205,12 +205,11 @@ def table(result: dict[str, Any]) -> list[str]:
     peaks = result["memory"]
     for name, one in on.items():
         kept = "" if name == "nothing" else f"{one['kept_bytes'] / MIB:.1f}"
-        lines.append(
-            f"| {name} | {_time(one)} | {_ratio(one)} | {kept} | {peaks[name]:.1f} | {peaks[name] / peaks['nothing']:.2f} |"
-        )
+        peak = f"{peaks[name]:.1f} | {peaks[name] / peaks['nothing']:.2f}"
+        lines.append(f"| {name} | {_time(one)} | {_ratio(one)} | {kept} | {peak} |")
     timed = next(iter(on.values()))["ratio"]["timed"]
-    peak = f"the peak is what a process of its own grew by in a pass of {MEMORY_ROWS} such sentences"
-    return [*lines, "", f"{timed} rounds. Kept are the arrays of the trace; {peak}."]
+    how = f"the peak is what a process of its own grew by in a pass of {MEMORY_ROWS} such sentences"
+    return [*lines, "", f"{timed} rounds. Kept are the arrays of the trace; {how}."]
 
 
 def _time(one: dict[str, Any]) -> str:

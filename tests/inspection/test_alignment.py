@@ -61,7 +61,7 @@ def test_one_stack_over_both_texts_is_read_where_the_target_looks_at_the_source(
     assert found.pairs == ((1, 1), (2, 0))
 
 
-@pytest.mark.parametrize("name", ["transformer", "decoder_only", "convs2s"])
+@pytest.mark.parametrize("name", ["transformer", "prefix", "convs2s"])
 def test_an_aligner_links_every_word_of_the_translation(name: str) -> None:
     aligner = Aligner(make_run("translation", architectures.TRANSLATION[name]))
     pairs = aligner.align("apple 3 and the 日本", "the cloud\u2028bridge")

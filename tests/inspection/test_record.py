@@ -416,7 +416,7 @@ def test_recordings_may_stand_in_each_other() -> None:
 def test_unknown_names_are_refused() -> None:
     model = make(("translation", "transformer"))
     with pytest.raises(InputError, match="`wights` is nothing that can be recorded; there are weights, query, key"):
-        record(model, ["wights"]).__enter__()  # type: ignore[list-item]
+        record(model, ["wights"]).__enter__()
     with pytest.raises(InputError, match="a Transformer has no `hidden`; what can be recorded of it: weights, query"):
         record(model, ["hidden"]).__enter__()
 

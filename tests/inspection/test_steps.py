@@ -10,7 +10,7 @@ from attento.inspection.steps import CANDIDATES, make_steps, watch_beam
 from attento.models.base import EncoderDecoder
 from attento.text.special import BOS_ID, EOS_ID
 
-FEW = ("transformer", "rnn_gru", "convs2s", "decoder_only")
+FEW = ("transformer", "rnn_gru", "convs2s", "prefix")
 
 
 def test_candidates_are_the_most_probable_tokens() -> None:

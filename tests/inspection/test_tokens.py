@@ -69,3 +69,10 @@ def test_two_lines_have_words_of_their_own() -> None:
     assert both.text == ("apple", "3", "cloud")
     assert both.words == (*first.words, *(2 for _ in second.ids))
     assert rows_of(2).tokens == ("row 0", "row 1")
+
+
+def test_blanks_alone_are_no_word() -> None:
+    blank = tokenizer().piece_id("▁")
+    assert blank is not None
+    line = read_ids(tokenizer(), [blank] * 3)
+    assert (line.text, line.words) == ((), (None,) * 3)

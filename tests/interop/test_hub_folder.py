@@ -85,6 +85,11 @@ def test_nothing_that_is_no_name_gets_into_the_line_to_be_typed(folder: Path) ->
         _ = HubFolder(folder).files
 
 
+def test_a_file_in_place_of_its_folder(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"config\.json: is a file; name the folder"):
+        _ = HubFolder(folder / "config.json").config
+
+
 def test_no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     refused(folder, "holds no model.safetensors; download it$")

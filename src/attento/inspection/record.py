@@ -19,7 +19,7 @@ from attento.nn.state import DecoderState
 
 
 @contextmanager
-def record(model: nn.Module, what: Sequence[What] | What = "weights") -> Iterator[Trace]:
+def record(model: nn.Module, what: Sequence[str] | str = "weights") -> Iterator[Trace]:
     """Record one pass of a model: one batch read, and its targets written in one go or step by step in a search.
 
         with record(model, ["weights", "residual"]) as trace:
@@ -73,7 +73,7 @@ def _available(model: nn.Module, places: Sequence[Site]) -> list[What]:
     return [name for name in get_args(What) if name in shown]
 
 
-def _check(model: nn.Module, names: Sequence[What], places: Sequence[Site]) -> None:
+def _check(model: nn.Module, names: Sequence[str], places: Sequence[Site]) -> None:
     known, there = get_args(What), _available(model, places)
     for name in names:
         if name not in known:
@@ -84,7 +84,7 @@ def _check(model: nn.Module, names: Sequence[What], places: Sequence[Site]) -> N
             raise InputError(f"a {type(model).__name__} {lacks} `{name}`; {has}")
 
 
-def _wanted(site: Site, names: Sequence[What]) -> tuple[What, ...]:
+def _wanted(site: Site, names: Sequence[str]) -> tuple[What, ...]:
     """Return what to keep of what a module shows."""
     asked = [name for name in site.shows if name in names]
     return tuple(dict.fromkeys(["weights", *asked] if site.kind and asked else asked))

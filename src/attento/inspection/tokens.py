@@ -67,15 +67,16 @@ def read_text(tokenizer: Tokenizer, text: str) -> Line:
 
 def read_ids(tokenizer: Tokenizer, ids: Sequence[int]) -> Line:
     """Read tokens that a model has written; its words are those of the decoded text."""
-    ends = [len(tokenizer.decode(ids[: end + 1]).split()) for end in range(len(ids))]
-    solid = [len("".join(tokenizer.decode(ids[: end + 1]).split())) for end in range(len(ids))]
+    decoded = [tokenizer.decode(ids[:end]).split() for end in range(len(ids) + 1)]
     numbers: list[int] = []
     # From behind: a token of white space alone belongs to the word that it comes before.
-    for place in reversed(range(len(ids))):
-        grows = solid[place] > (solid[place - 1] if place else 0)
-        numbers.append(max(ends[place] - 1, 0) if grows or not numbers else numbers[-1])
-    words = tuple(tokenizer.decode(ids).split())
-    return Line(tuple(ids), _readable(tokenizer, ids), tuple(reversed(numbers)), words)
+    for before, after in reversed(list(pairwise(decoded))):
+        writes = "".join(before) != "".join(after)
+        numbers.append(max(len(after) - 1, 0) if writes or not numbers else numbers[-1])
+    words = tuple(decoded[-1])
+    # White space alone is part of no word where there is none.
+    placed = tuple(number if words else None for number in reversed(numbers))
+    return Line(tuple(ids), _readable(tokenizer, ids), placed, words)
 
 
 def readable(tokenizer: Tokenizer, before: Sequence[int], token: int) -> str:

@@ -40,7 +40,8 @@ class HubFolder:
             DataError: there are none, or they are damaged.
         """
         if not self.path.is_dir():
-            raise DataError(f"{self.path}: no such folder")
+            what = f"is a file; name the folder that {_CONFIG} lies in" if self.path.exists() else "no such folder"
+            raise DataError(f"{self.path}: {what}")
         file = self.path / _CONFIG
         if not file.is_file():
             raise DataError(f"{self.path}: holds no {_CONFIG}; name the folder that a Hugging Face model lies in")

@@ -238,7 +238,8 @@ def test_every_reason_is_told_at_once(exporter, translation_run):
 def test_another_architecture_is_refused(config, exporter, translation_run):
     run = dataclasses.replace(translation_run(), config=config)
     assert exporter.problems(run) == [
-        f"`model.architecture: {config.architecture}`: only `transformer` and `decoder_only` can be written"
+        f"`model.architecture: {config.architecture}`: only translation by `transformer` and language modelling by "
+        "`decoder_only` can be written"
     ]
 
 

@@ -126,5 +126,5 @@ def test_a_tokenizer_that_its_package_does_not_read_is_told(folder: Path, change
 @pytest.mark.parametrize("number", ["50256", [], True, -2])
 def test_a_special_token_must_have_a_number(folder: Path, number: object) -> None:
     edit(folder, eos_token_id=number)
-    with pytest.raises(DataError, match="eos_token_id|special token of number"):
+    with pytest.raises(DataError, match=r"eos_token_id|special token of number"):
         import_model(folder, folder.parent / "ours")

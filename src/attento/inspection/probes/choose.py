@@ -13,7 +13,6 @@ from attento.data.lines import read_lines
 from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError
-from attento.inspection.alignment import Aligner
 from attento.inspection.probes.alignment import probe_alignment
 from attento.inspection.probes.contrasts import from_examples, read_contrasts, tokenize
 from attento.inspection.probes.cost import probe_cost
@@ -23,6 +22,7 @@ from attento.inspection.probes.result import Result
 from attento.inspection.probes.scale import probe_scale
 from attento.inspection.reading import LoadedRun, check_length, load_run
 from attento.inspection.record import available
+from attento.inspection.sites import sites
 from attento.models.base import EncoderDecoder
 from attento.nn.attention import MultiHeadAttention
 from attento.run_folder import RunFolder
@@ -69,7 +69,7 @@ def probe(path: Path, task: str, asking: Asking) -> Result:
     if task in why_not:
         possible = [each for each in TASKS if each not in why_not]
         there_is = f"it can be asked: {', '.join(possible)}" if possible else "no task can be put to it"
-        raise ConfigError(f"{path}: holds {run.kind}, which cannot be asked `{task}`: {why_not[task]}; {there_is}")
+        raise ConfigError(f"{path}: holds {run.kind.text}, which cannot be asked `{task}`: {why_not[task]}; {there_is}")
     if asking.data is not None and task in ("cost", "alignment"):
         raise ConfigError(f"--data is not for `{task}`, which takes no text of yours; leave it out")
     match task:
@@ -81,8 +81,7 @@ def probe(path: Path, task: str, asking: Asking) -> Result:
             return probe_scale(run.name, run.model, _texts(path, run, task, asking), asking.seed)
         case "cost":
             return probe_cost(run.name, run.model)
-    _check_languages(path, task, ("en", "fr"))
-    return probe_alignment(run.name, Aligner(run), list(islice(sentences(SEED), asking.sentences)))
+    return _alignment(path, run, asking)
 
 
 def _why_not(model: nn.Module) -> dict[Task, str]:
@@ -91,13 +90,17 @@ def _why_not(model: nn.Module) -> dict[Task, str]:
     recorded = available(model)
     if not isinstance(model, EncoderDecoder):
         reasons["pronouns"] = reasons["alignment"] = "it does not translate"
-    elif "weights" not in recorded:
-        reasons["alignment"] = "it has no attention"
+    elif not _looks_at_source(model):
+        reasons["alignment"] = "it has no attention to its source"
     if not isinstance(model, EncoderDecoder) and "weights" not in recorded:
         reasons["order"] = "it has no encoder and no attention"
     if not any(isinstance(part, MultiHeadAttention) for part in model.modules()):
         reasons["scale"] = reasons["cost"] = "it has no multi-head attention"
     return reasons
+
+
+def _looks_at_source(model: nn.Module) -> bool:
+    return any(site.kind == "cross" or ("source and target",) * 2 in site.views for site in sites(model))
 
 
 def _pronouns(path: Path, run: LoadedRun, asking: Asking) -> Result:
@@ -110,6 +113,15 @@ def _pronouns(path: Path, run: LoadedRun, asking: Asking) -> Result:
     tokens = tokenize(contrasts, run.tokenizers)
     _check_lengths(run, [(each.source, each.right) for each in tokens] + [(each.source, each.wrong) for each in tokens])
     return probe_pronouns(run.name, run.model, tokens, name, asking.seed)
+
+
+def _alignment(path: Path, run: LoadedRun, asking: Asking) -> Result:
+    assert isinstance(run.model, EncoderDecoder)
+    _check_languages(path, "alignment", ("en", "fr"))
+    examples = list(islice(sentences(SEED), asking.sentences))
+    sources, targets = run.tokenizers.source, run.tokenizers.target
+    _check_lengths(run, [(sources.encode(each.english), targets.encode(each.french)) for each in examples])
+    return probe_alignment(run.name, run.model, run.tokenizers, examples)
 
 
 def _with_pronouns() -> Iterator[Example]:

@@ -177,11 +177,15 @@ def log_probabilities(
 ) -> Float[Tensor, " N"]:
     """Return the natural logarithm of each target's probability given its source, all in one batch."""
     device = next(model.parameters()).device
-    as_arrays: list[Pair] = [(np.array(source, np.int32), np.array(target, np.int32)) for source, target in pairs]
-    batch = make_batch(as_arrays).to(device)
+    batch = make_batch([as_pair(source, target) for source, target in pairs]).to(device)
     logits, _ = model.decode(batch.target_input, model.start(model.encode(batch.source, batch.source_mask)))
     each = logits.float().log_softmax(dim=-1).gather(-1, batch.target_output[..., None])[..., 0]
     return each.double().masked_fill(~batch.target_mask, 0).sum(dim=1).cpu()
+
+
+def as_pair(source: Sequence[int], target: Sequence[int]) -> Pair:
+    """Return ids as batches take them."""
+    return np.array(source, np.int32), np.array(target, np.int32)
 
 
 def accuracy(margins: Float[Tensor, " N"]) -> float:

@@ -78,7 +78,7 @@ class OrderResult(Result):
     def _profiles(self) -> Section:
         words = (
             "How far heads look within their own text. A distance of -1 is the token before; the outermost two stand "
-            "for all beyond. Nearest: the distance that gets most of the attention."
+            "for all beyond. Favourite: the distance that gets most of the attention."
         )
         columns = ("head", "mean distance", "favourite", "its share", "itself")
         rows = []

@@ -45,7 +45,8 @@ class CTranslate2Exporter(Exporter):
         config = run.config
         if not isinstance(config, TransformerConfig | DecoderOnlyConfig):
             return [
-                f"`model.architecture: {config.architecture}`: only `transformer` and `decoder_only` can be written"
+                f"`model.architecture: {config.architecture}`: only translation by `transformer` and language "
+                "modelling by `decoder_only` can be written"
             ]
         # Its encoder has no linear biases; its language models go on wrongly from a prompt with learned ones.
         lacking = "alibi" if isinstance(config, TransformerConfig) else "relative"

@@ -38,7 +38,8 @@ class OnnxExporter(Exporter):
         config = run.config
         if not isinstance(config, TransformerConfig | DecoderOnlyConfig):
             return [
-                f"`model.architecture: {config.architecture}`: only `transformer` and `decoder_only` can be written"
+                f"`model.architecture: {config.architecture}`: only translation by `transformer` and language "
+                "modelling by `decoder_only` can be written"
             ]
         size = sum(tensor.nbytes for tensor in run.model.state_dict().values())
         if size > _MAX_BYTES:

@@ -1,0 +1,70 @@
+"""`attento inspect`: a whole page or none, Mermaid on stdout, and clear refusals; and `translate --alignment`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from attento import Translator
+from attento.cli.app import app
+from attento.errors import InputError
+from attento.inspection.alignment import Aligner
+
+
+def invoke(verb: str, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [verb, *map(str, arguments)], catch_exceptions=False)
+
+
+def test_page_and_diagrams(run: Path, tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    result = invoke("inspect", run, "apple 3", "--target", "cloud", "--output", output, "--mermaid")
+    assert result.exit_code == 0, result.output
+    assert output.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert result.stdout.count("```mermaid\nflowchart TD\n") == result.stdout.count("\n## ") + 1
+    assert "written to" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("fixture", "second"),
+    [
+        ("language_run", None),
+        ("ngram_run", None),
+        ("masked_run", None),
+        ("label_run", "a cloud"),
+        ("denoising_run", None),
+    ],
+)
+def test_every_task(fixture: str, second: str | None, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    given = [] if second is None else ["--target", second]
+    result = invoke("inspect", request.getfixturevalue(fixture), "a cloud", *given, "-o", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_page_or_diagrams_must_be_asked_for(run: Path) -> None:
+    result = invoke("inspect", run, "apple")
+    assert result.exit_code == 2
+    assert "--output" in result.output
+
+
+def test_what_is_refused_leaves_no_file(run: Path, language_run: Path, tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    with pytest.raises(InputError, match="there are 3, counted from 0"):
+        invoke("inspect", run, "apple", "--head", "3", "-o", output)
+    with pytest.raises(InputError, match="no attention"):
+        invoke("inspect", language_run, "apple", "--layer", "0", "-o", output)
+    with pytest.raises(InputError, match="cannot be written"):
+        invoke("inspect", run, "apple", "-o", tmp_path / "missing" / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_alignment_behind_each_translation(run: Path) -> None:
+    texts = ["apple 3", " ", "the bridge"]
+    plain = [each.text for each in Translator.load(run).translate(texts, split_sentences=False)]
+    aligner = Aligner.load(run)
+    expected = [aligner.pharaoh(source, text) for source, text in zip(texts, plain, strict=True)]
+    aligned = invoke("translate", run, "--alignment", *texts).stdout_bytes.decode()
+    assert aligned == "".join(f"{text}\t{links}\n" for text, links in zip(plain, expected, strict=True))
+    found = json.loads(invoke("translate", run, "--alignment", "--json", "apple 3").stdout_bytes)
+    assert found["alignment"] == expected[0]
+    assert invoke("translate", run, "--alignment", "--n-best", "2", "apple").exit_code == 2
