@@ -44,6 +44,7 @@ PAGES = (
     "docs/compare.md",
     "docs/import.md",
     "docs/export.md",
+    "docs/inside.md",
     "CONTRIBUTING.md",
 )
 COMMANDS = typer.main.get_command(app)

@@ -39,7 +39,7 @@ def test_the_built_in_language_knows_what_stands_where() -> None:
 
 
 def test_words_are_found_among_the_tokens() -> None:
-    contrasts = from_examples(islice(sentences(3), 300))
+    contrasts = from_examples(islice(sentences(3), 120))
     lines = [text for each in contrasts for text in (each.source, each.right)]
     tokenizer = train_tokenizer(
         lines, model="bpe", vocab_size=300, byte_fallback=False, character_coverage=1.0, normalization="identity"

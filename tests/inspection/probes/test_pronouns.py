@@ -20,7 +20,7 @@ from attento.synthetic import realize
 from attento.synthetic.lexicon import ADJECTIVES, DEGREES, DETERMINERS, NOUNS, TRANSITIVE_VERBS, Kind, Noun
 from attento.synthetic.syntax import Action, NounPhrase, Reason
 
-STEPS, ROWS = 250, 32
+STEPS, ROWS = 200, 32
 
 
 def few_nouns(kind: Kind) -> list[Noun]:

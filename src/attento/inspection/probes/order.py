@@ -17,6 +17,7 @@ from attento.engines.loading import evaluating
 from attento.evaluation.report.section import Figure, Grid, Section, number
 from attento.inspection.probes.result import Result
 from attento.inspection.probes.tracing import traces
+from attento.inspection.record import available
 from attento.models.base import EncoderDecoder, MaskedLanguageModel, Sentences
 from attento.nn.positions import LearnedPositions, NoPositions, SinusoidalPositions
 from attento.nn.relation import BucketBiases, LinearBiases, NoRelations, RotaryRelations
@@ -160,6 +161,8 @@ def _take_positions_out(model: nn.Module) -> bool:
 
 
 def _profiles(model: nn.Module, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[Profile, ...]:
+    if "weights" not in available(model):
+        return ()
     sums: dict[str, Float[Tensor, " D"]] = {}
     far: dict[str, float] = {}
     rows: dict[str, int] = {}
