@@ -10,7 +10,7 @@ import pytest
 from attento.cli import app as app_module
 from attento.errors import AttentoError, ConfigError, DataError, MissingExtraError
 
-VERBS = tuple("demo prepare train translate generate embed evaluate compare info inspect probe import export doctor".split())
+VERBS = "demo prepare train translate generate embed evaluate compare info inspect probe import export doctor".split()
 
 
 def run_attento(*arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
