@@ -31,7 +31,7 @@ from attento.synthetic import Example, sentences
 Task: TypeAlias = Literal["pronouns", "order", "scale", "cost", "alignment"]
 TASKS: tuple[Task, ...] = get_args(Task)
 SEED = 20190525
-"""Of the built-in language's sentences that are asked: none that `attento demo` trains on is likely among them."""
+"""Of the built-in language's sentences that are asked; next to none of them are among those of `attento demo`."""
 
 
 @dataclass(frozen=True)
