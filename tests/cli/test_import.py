@@ -20,6 +20,9 @@ def opus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Marian model's folder."""
     folder = tmp_path_factory.mktemp("hub") / "opus"
     marian(folder)
+    generation = folder / "generation_config.json"
+    settings = json.loads(generation.read_text(encoding="utf-8")) | {"num_beams": 3}
+    generation.write_text(json.dumps(settings), encoding="utf-8")
     return folder
 
 

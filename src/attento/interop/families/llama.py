@@ -85,6 +85,9 @@ class Llama(Family):
             "eos": eos[0] if isinstance(eos, list) and eos else eos,
             "pad": None if pad == -1 else pad,
         }
+        for number in roles.values():
+            if number is not None and type(number) is not int:
+                raise DataError(f"{config.path}: says a special token of number {number!r}; a whole number is needed")
         if (path := folder / TOKENIZER_FILE).is_file():
             document = read_json(path)
             unknown = document.get("model", {}).get("unk_token")
