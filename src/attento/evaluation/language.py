@@ -9,10 +9,11 @@ import math
 from dataclasses import dataclass
 
 from attento.errors import InputError
+from attento.evaluation.cross_entropy import CrossEntropy
 
 
 @dataclass(frozen=True)
-class LanguageReport:
+class LanguageReport(CrossEntropy):
     """The cross-entropy of a text under a language model.
 
     Args:
@@ -25,8 +26,6 @@ class LanguageReport:
         InputError: there is no text, or its cross-entropy is no finite number.
     """
 
-    total_nats: float
-    tokens: int
     characters: int
     bytes: int
 
@@ -41,19 +40,6 @@ class LanguageReport:
                 f"the cross-entropy of the text is {self.total_nats}: the model gives some token no probability; "
                 "its weights may be damaged, or its training diverged"
             )
-
-    @property
-    def nats_per_token(self) -> float:
-        """The mean cross-entropy in nats: what training calls the loss."""
-        return self.total_nats / self.tokens
-
-    @property
-    def perplexity(self) -> float:
-        """The exponential of `nats_per_token`; infinity where a float cannot hold it."""
-        try:
-            return math.exp(self.nats_per_token)
-        except OverflowError:
-            return math.inf
 
     @property
     def bits_per_token(self) -> float:

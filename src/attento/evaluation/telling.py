@@ -8,10 +8,11 @@ import math
 from dataclasses import dataclass
 
 from attento.errors import InputError
+from attento.evaluation.cross_entropy import CrossEntropy
 
 
 @dataclass(frozen=True)
-class TellingReport:
+class TellingReport(CrossEntropy):
     """What a model made of the tokens that it had to tell.
 
     Args:
@@ -23,8 +24,6 @@ class TellingReport:
         InputError: there is no token, or the cross-entropy is no finite number.
     """
 
-    total_nats: float
-    tokens: int
     right: int
 
     def __post_init__(self) -> None:
@@ -35,19 +34,6 @@ class TellingReport:
                 f"the cross-entropy of the tokens is {self.total_nats}: the model gives some token no probability; "
                 "its weights may be damaged, or its training diverged"
             )
-
-    @property
-    def nats_per_token(self) -> float:
-        """The mean cross-entropy in nats: what training calls the loss."""
-        return self.total_nats / self.tokens
-
-    @property
-    def perplexity(self) -> float:
-        """The exponential of `nats_per_token`; infinity where a float cannot hold it."""
-        try:
-            return math.exp(self.nats_per_token)
-        except OverflowError:
-            return math.inf
 
     @property
     def accuracy(self) -> float:
