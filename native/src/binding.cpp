@@ -1,0 +1,217 @@
+// What Python sees of the engine. The GIL is released wherever the model computes.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+
+#include "forward.h"
+#include "pool.h"
+
+namespace nb = nanobind;
+
+namespace attento {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+using Floats = nb::ndarray<nb::numpy, float>;
+
+// A model, its kernels and its workers.
+class Engine {
+ public:
+  Engine(const std::string& path, int threads, int max_rows, const std::string& kernels)
+      : kernels_(choose_kernels(kernels)), model_(path) {
+    if (threads < 1 || threads > 1024) throw std::invalid_argument("`threads` must be from 1 to 1024");
+    if (max_rows < 1 || max_rows > 65536) throw std::invalid_argument("`max_rows` must be from 1 to 65536");
+    pool_ = std::make_unique<Pool>(model_, kernels_, threads, max_rows);
+  }
+
+  nb::list translate(const std::vector<Ids>& sources, const std::vector<int>& max_lengths,
+                     const std::vector<Ids>& prefixes, const std::vector<std::vector<double>>& uniform,
+                     const SearchSettings& search) const;
+  Floats logits(const Ids& source, const Ids& target) const;
+  Floats cross_attention(const Ids& source, const Ids& target, int layer) const;
+  nb::bytes file(const std::string& name) const;
+
+  const char* kernels() const { return kernels_.name; }
+  const Settings& settings() const { return model_.settings; }
+  std::int64_t bytes() const { return model_.file.size(); }
+
+ private:
+  void check_ids(const Ids& source, const Ids& target) const;
+  template <typename Keep>
+  void force(const Ids& source, const Ids& target, int watched_layer, Keep keep) const;
+
+  const Kernels& kernels_;
+  Model model_;
+  std::unique_ptr<Pool> pool_;
+};
+
+void check(const SearchSettings& search) {
+  const int rows = search.sampling.on ? search.n_best : search.beam_size;
+  if (search.n_best < 1 || rows < 1 || rows > 255) {
+    throw std::invalid_argument("`beam_size` and `n_best` must be from 1 to 255 in the native engine");
+  }
+  if (!search.sampling.on && search.n_best > search.beam_size) {
+    throw std::invalid_argument("`n_best` must not be greater than `beam_size`");
+  }
+  if (!(search.length_penalty >= 0) || search.min_length < 0 || search.no_repeat_ngram < 0) {
+    throw std::invalid_argument("`length_penalty`, `min_length` and `no_repeat_ngram` must be 0 or more");
+  }
+  const Sampling& sampling = search.sampling;
+  if (sampling.on && (!(sampling.temperature > 0) || sampling.top_k < 0 || !(sampling.top_p > 0 && sampling.top_p <= 1))) {
+    throw std::invalid_argument("`temperature` must be above 0, `top_k` 0 or more, `top_p` above 0 and at most 1");
+  }
+}
+
+nb::object to_python(const Outcome& outcome) {
+  if (!outcome.error.empty()) return nb::str(outcome.error.c_str());
+  nb::list found;
+  for (const Hypothesis& each : outcome.hypotheses) {
+    nb::list ids;
+    for (const std::int32_t id : each.ids) ids.append(id);
+    found.append(nb::make_tuple(nb::tuple(ids), each.log_probability, each.score, each.finished));
+  }
+  return found;
+}
+
+nb::list Engine::translate(const std::vector<Ids>& sources, const std::vector<int>& max_lengths,
+                           const std::vector<Ids>& prefixes, const std::vector<std::vector<double>>& uniform,
+                           const SearchSettings& search) const {
+  check(search);
+  const auto fits = [&](const auto& list) { return list.empty() || list.size() == sources.size(); };
+  if (max_lengths.size() != sources.size() || !fits(prefixes) || !fits(uniform)) {
+    throw std::invalid_argument("`max_lengths`, `prefixes` and `uniform` must have one item for each source");
+  }
+  std::vector<Request> requests(sources.size());
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    requests[i].source = sources[i];
+    if (!prefixes.empty()) requests[i].prefix = prefixes[i];
+    if (!uniform.empty()) requests[i].uniform = uniform[i];
+    if (max_lengths[i] < 0) throw std::invalid_argument("`max_lengths` must be 0 or more");
+    requests[i].max_length = max_lengths[i];
+  }
+  bool interrupted = false;
+  std::vector<Outcome> outcomes;
+  {
+    const nb::gil_scoped_release released;
+    outcomes = pool_->translate(requests, search, [&] {
+      const nb::gil_scoped_acquire held;
+      interrupted = PyErr_CheckSignals() != 0;
+      return interrupted;
+    });
+  }
+  if (interrupted) throw nb::python_error();
+  nb::list found;
+  for (const Outcome& outcome : outcomes) found.append(to_python(outcome));
+  return found;
+}
+
+void Engine::check_ids(const Ids& source, const Ids& target) const {
+  const Settings& s = model_.settings;
+  const auto check = [](const Ids& ids, int vocabulary, int most, const char* name) {
+    for (const std::int32_t id : ids) {
+      if (id < 0 || id >= vocabulary) throw std::invalid_argument(std::string(name) + " has ids outside the vocabulary");
+    }
+    if (most > 0 && static_cast<std::int64_t>(ids.size()) >= most) {
+      throw std::invalid_argument(std::string(name) + " is longer than the model's limit");
+    }
+  };
+  check(source, s.source_vocab_size, s.max_source_length, "source");
+  check(target, s.target_vocab_size, s.max_target_length, "target");
+}
+
+// Let the model write a given target; `keep` sees the logits after each token that was read, and the pass.
+template <typename Keep>
+void Engine::force(const Ids& source, const Ids& target, int watched_layer, Keep keep) const {
+  check_ids(source, target);
+  const nb::gil_scoped_release released;
+  Forward forward(model_, kernels_);
+  forward.watch(watched_layer);
+  Sentence sentence;
+  sentence.source = source;
+  if (model_.settings.architecture != Architecture::language_model) sentence.source.push_back(model_.settings.eos);
+  Sentence* const only[] = {&sentence};
+  forward.read(only);
+  sentence.tokens = {model_.settings.bos};
+  sentence.parents = {0};
+  for (std::size_t read = 0; read <= target.size(); ++read) {
+    keep(read, forward.step(only), forward);
+    if (read < target.size()) sentence.tokens[0] = target[read];
+  }
+}
+
+Floats own(std::vector<float>&& values, std::initializer_list<std::size_t> shape) {
+  auto* kept = new std::vector<float>(std::move(values));
+  nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<float>*>(p); });
+  return Floats(kept->data(), shape, owner);
+}
+
+Floats Engine::logits(const Ids& source, const Ids& target) const {
+  const auto vocabulary = static_cast<std::size_t>(model_.settings.target_vocab_size);
+  std::vector<float> found((target.size() + 1) * vocabulary);
+  force(source, target, -1, [&](std::size_t step, const float* logits, const Forward&) {
+    std::copy_n(logits, vocabulary, found.data() + step * vocabulary);
+  });
+  return own(std::move(found), {target.size() + 1, vocabulary});
+}
+
+Floats Engine::cross_attention(const Ids& source, const Ids& target, int layer) const {
+  const Settings& s = model_.settings;
+  if (!s.reads_source()) throw std::invalid_argument("this model has no attention to a source");
+  if (layer < 0 || layer >= s.decoder_layers) {
+    throw std::invalid_argument("`layer` must be from 0 to " + std::to_string(s.decoder_layers - 1));
+  }
+  std::vector<float> found;
+  force(source, target, layer, [&](std::size_t, const float*, const Forward& forward) {
+    found.insert(found.end(), forward.watched().begin(), forward.watched().end());
+  });
+  return own(std::move(found), {target.size() + 1, static_cast<std::size_t>(s.num_heads), source.size() + 1});
+}
+
+nb::bytes Engine::file(const std::string& name) const {
+  const auto found = model_.file.bytes("file:" + name);
+  return nb::bytes(reinterpret_cast<const char*>(found.data()), found.size());
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  nb::exception<FileError>(m, "FileError", PyExc_ValueError);
+  m.def("available_kernels", [] {
+    std::vector<std::string> names;
+    for (const Kernels* each : available_kernels()) names.emplace_back(each->name);
+    return names;
+  });
+  nb::class_<SearchSettings>(m, "SearchSettings")
+      .def(
+          "__init__",
+          [](SearchSettings* self, int beam_size, int n_best, double length_penalty, int min_length, int no_repeat_ngram,
+             bool sample, double temperature, int top_k, double top_p) {
+            new (self) SearchSettings{beam_size,      n_best,         length_penalty,
+                                      min_length,     no_repeat_ngram, {sample, temperature, top_k, top_p}};
+          },
+          nb::kw_only(), nb::arg("beam_size") = 4, nb::arg("n_best") = 1, nb::arg("length_penalty") = 0.6,
+          nb::arg("min_length") = 0, nb::arg("no_repeat_ngram") = 0, nb::arg("sample") = false,
+          nb::arg("temperature") = 1.0, nb::arg("top_k") = 0, nb::arg("top_p") = 1.0);
+  nb::class_<Engine>(m, "Engine")
+      .def(nb::init<const std::string&, int, int, const std::string&>(), nb::arg("path"), nb::kw_only(),
+           nb::arg("threads") = 1, nb::arg("max_rows") = 256, nb::arg("kernels") = "")
+      .def("translate", &Engine::translate, nb::arg("sources"), nb::arg("max_lengths"), nb::kw_only(),
+           nb::arg("prefixes") = std::vector<Ids>{}, nb::arg("uniform") = std::vector<std::vector<double>>{},
+           nb::arg("search"))
+      .def("logits", &Engine::logits, nb::arg("source"), nb::arg("target"))
+      .def("cross_attention", &Engine::cross_attention, nb::arg("source"), nb::arg("target"), nb::arg("layer"))
+      .def("file", &Engine::file, nb::arg("name"))
+      .def_prop_ro("kernels", &Engine::kernels)
+      .def_prop_ro("bytes", &Engine::bytes)
+      .def_prop_ro("decoder_layers", [](const Engine& self) { return self.settings().decoder_layers; })
+      .def_prop_ro("num_heads", [](const Engine& self) { return self.settings().num_heads; })
+      .def_prop_ro("max_source_length", [](const Engine& self) { return self.settings().max_source_length; })
+      .def_prop_ro("max_target_length", [](const Engine& self) { return self.settings().max_target_length; })
+      .def_prop_ro("source_vocab_size", [](const Engine& self) { return self.settings().source_vocab_size; })
+      .def_prop_ro("target_vocab_size", [](const Engine& self) { return self.settings().target_vocab_size; });
+}
+
+}  // namespace attento

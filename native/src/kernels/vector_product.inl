@@ -1,0 +1,126 @@
+// The product of one number format. Included after vector_floats.inl, in a namespace and a target region of its own for
+// each instruction that multiplies; `Format` says how.
+//
+// A group of inputs is four bytes in every format, so a step is: one or more vectors of weights, four bytes of each row
+// spread over a vector, and kRows x vectors multiplications into registers. All rows pass by a panel while it is near;
+// few rows take several panels at once, so that there are enough sums on their way.
+// A Format has: Sum, Weights, Inputs; start(matrix, output), weights(bytes), inputs(bytes), step(sum, weights, inputs),
+// value(sum, matrix, output, scale of the row).
+
+constexpr int kVectors = kPanel / kLanes;
+constexpr std::int64_t kGroup = kPanel * 4;
+constexpr std::int64_t kNearRows = 384 * 1024;  // bytes of rows that stay in the second cache beside a panel
+
+// What one tile computes: rows `row` and following, panels `panel` and following.
+struct Work {
+  const Matrix& matrix;
+  const Rows& rows;
+  Epilogue epilogue;
+  float* out;
+  std::int64_t stride;
+  std::int64_t groups;
+
+  const std::byte* panel(std::int64_t index) const { return matrix.panels + index * groups * kGroup; }
+};
+
+template <class Format>
+__attribute__((noinline)) void finish(const Work& work, int row, int rows, std::int64_t output, int vectors,
+                                      const typename Format::Sum* sums) {
+  const Matrix& matrix = work.matrix;
+  for (int r = 0; r < rows; ++r, sums += vectors) {
+    const float scale = work.rows.scales == nullptr ? 1.0f : work.rows.scales[row + r];
+    float* out = work.out + (row + r) * work.stride;
+    for (int j = 0; j < vectors; ++j) {
+      const std::int64_t at = output + j * kLanes;
+      if (at >= matrix.outputs) break;
+      V value = Format::value(sums[j], matrix, at, scale);
+      if (matrix.bias != nullptr) value = add(value, load(matrix.bias + at));
+      value = activate(value, work.epilogue.activation);
+      const int n = matrix.outputs - at < kLanes ? static_cast<int>(matrix.outputs - at) : kLanes;
+      if (work.epilogue.add) value = add(load(out + at, n), value);
+      store(out + at, value, n);
+    }
+  }
+}
+
+template <class Format, int kRows, int kPanels>
+void tile(const Work& work, int row, std::int64_t panel, const std::byte* next) {
+  constexpr int kAcross = kPanels * kVectors;
+  typename Format::Sum sums[kRows][kAcross];
+  for (int j = 0; j < kAcross; ++j) {
+    const auto start = Format::start(work.matrix, panel * kPanel + j * kLanes);
+    for (int r = 0; r < kRows; ++r) sums[r][j] = start;
+  }
+  const std::int64_t panel_bytes = work.groups * kGroup;
+  const std::byte* weights = work.panel(panel);
+  const std::int64_t stride = work.rows.stride;
+  const std::byte* inputs = work.rows.values + row * stride;
+  for (std::int64_t g = 0; g < work.groups; ++g, weights += kGroup, inputs += 4, next += kGroup) {
+    for (int p = 0; p < kPanels; ++p) {
+      __builtin_prefetch(next + p * panel_bytes, 0, kNextNear);
+      __builtin_prefetch(next + p * panel_bytes + 64, 0, kNextNear);
+    }
+    if constexpr (kRows < kAcross) {
+      typename Format::Inputs spread[kRows];
+      for (int r = 0; r < kRows; ++r) spread[r] = Format::inputs(inputs + r * stride);
+      for (int j = 0; j < kAcross; ++j) {
+        const auto loaded = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * (kGroup / kVectors));
+        for (int r = 0; r < kRows; ++r) sums[r][j] = Format::step(sums[r][j], loaded, spread[r]);
+      }
+    } else {
+      typename Format::Weights loaded[kAcross];
+      for (int j = 0; j < kAcross; ++j) {
+        loaded[j] = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * (kGroup / kVectors));
+      }
+      for (int r = 0; r < kRows; ++r) {
+        const auto spread = Format::inputs(inputs + r * stride);
+        for (int j = 0; j < kAcross; ++j) sums[r][j] = Format::step(sums[r][j], loaded[j], spread);
+      }
+    }
+  }
+  finish<Format>(work, row, kRows, panel * kPanel, kAcross, sums[0]);
+}
+
+template <class Format, int kRows>
+void pass_rows(const Work& work, int row, std::int64_t panel, int panels, const std::byte* next) {
+  if constexpr (panels_at_once(kRows) > 1) {
+    if (panels > 1) return tile<Format, kRows, panels_at_once(kRows)>(work, row, panel, next);
+  }
+  tile<Format, kRows, 1>(work, row, panel, next);
+}
+
+template <class Format, int kRows = kMostRows>
+inline void pass(const Work& work, int rows, int row, std::int64_t panel, int panels, const std::byte* next) {
+  if (rows == kRows) return pass_rows<Format, kRows>(work, row, panel, panels, next);
+  if constexpr (kRows > 1) pass<Format, kRows - 1>(work, rows, row, panel, panels, next);
+}
+
+// Rows `first` to `end`, cut into tiles of nearly one height.
+template <class Format>
+inline void multiply_rows(const Work& work, int first, int end) {
+  const int tiles = (end - first + kMostRows - 1) / kMostRows;
+  const int height = (end - first + tiles - 1) / tiles;
+  const int at_once = tiles == 1 ? panels_at_once(height) : 1;
+  const std::int64_t panels = work.matrix.padded_outputs() / kPanel;
+  for (std::int64_t panel = 0; panel < panels;) {
+    const int taken = panels - panel >= at_once ? at_once : 1;
+    const std::byte* here = work.panel(panel);
+    const std::byte* next = work.panel(panel + 2 * taken <= panels ? panel + taken : panel);
+    for (int t = 0, row = first; t < tiles; ++t) {
+      const int rows = (end - row + tiles - t - 1) / (tiles - t);
+      pass<Format>(work, rows, row, panel, taken, t + 1 == tiles ? next : here);
+      row += rows;
+    }
+    panel += taken;
+  }
+}
+
+template <class Format>
+void multiply_matrix(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* out, std::int64_t stride) {
+  const Work work{matrix, rows, epilogue, out, stride, matrix.padded_inputs() * size_of(matrix.number) / 4};
+  const std::int64_t near = kNearRows / (rows.stride * kMostRows) * kMostRows;
+  const int most = near < kMostRows ? kMostRows : near > 4096 ? 4096 : static_cast<int>(near);
+  for (int first = 0; first < rows.count; first += most) {
+    multiply_rows<Format>(work, first, least(rows.count, first + most));
+  }
+}
