@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 .DEFAULT_GOAL := help
 DATA ?= data
 
-.PHONY: help demo test bench check lint types layers format dev clean
+.PHONY: help demo test native native-check bench check lint types layers format dev clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -17,9 +17,14 @@ demo: $(VENV)/.installed-train ## train a small Transformer on the embedded lang
 	@echo "== demo: $(BIN)/attento demo"
 	@$(BIN)/attento demo
 
-test: $(VENV)/.installed-test ## run the whole test suite
+test: $(VENV)/.installed-test $(VENV)/.installed-native ## run the whole test suite
 	@echo "== test: $(BIN)/python -m pytest"
 	@$(BIN)/python -m pytest
+
+native: $(VENV)/.installed-native ## build the C++ translation engine and install it beside attento (needs a C++20 compiler)
+
+native-check: $(VENV)/.installed-dev ## the engine's check programs, with sanitizers and AMX tiles computed by plain C++
+	@$(if $(shell command -v $(CXX)),sh native/tests/run.sh $(BIN),echo "== native-check: skipped, there is no C++ compiler")
 
 bench: $(VENV)/.installed-train ## a short set of benchmarks, beside Hugging Face and torch (15 minutes; DATA=folder of multi30k)
 	@echo "== bench: training speed, what it is made of, how it grows; results in benchmarks/results/*-short.*"
@@ -27,7 +32,7 @@ bench: $(VENV)/.installed-train ## a short set of benchmarks, beside Hugging Fac
 	@$(BIN)/python benchmarks/levers.py --data $(DATA) --short
 	@$(BIN)/python benchmarks/growth.py --short
 
-check: lint types layers test ## what CI runs: lint, types, import layers, tests
+check: lint types layers native-check test ## what CI runs: lint, types, import layers, check programs, tests
 
 lint: $(VENV)/.installed-dev ## ruff: rules and formatting
 	@echo "== lint: ruff check, ruff format --check"
@@ -57,6 +62,15 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "== install: attento[$*] and the tested versions of what it needs, into $(VENV) (once; a few minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+# Where there is no compiler the engine is left out, and its tests are skipped with that reason.
+NATIVE_SOURCES := $(wildcard native/*.* native/*/*.* native/src/kernels/*.*)
+$(VENV)/.installed-native: $(NATIVE_SOURCES) | $(BIN)/pip
+	@if command -v $(CXX) >/dev/null; then \
+		echo "== install: attento-native, built from native/ (a minute)"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check ./native; \
+	else echo "== install: attento-native left out, there is no C++ compiler ($(CXX))"; fi
 	@touch $@
 
 # pip is the last thing that goes into a new environment: one that was cut off is made again.

@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, InputError, RunFolderError
+from attento.interop.exporting import export_run
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
@@ -54,12 +58,19 @@ class FakeEngine:
         self.finished = finished
         self.calls: list[list[str]] = []
         self.searches: list[SearchConfig] = []
+        self.prefixes: list[list[str] | None] = []
         self.tokenizer = Characters()
 
-    def translate(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        search: SearchConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+    ) -> list[list[Hypothesis]]:
         texts = [self.tokenizer.decode(source) for source in sources]
         self.calls.append(texts)
         self.searches.append(search)
+        self.prefixes.append(None if prefixes is None else [self.tokenizer.decode(prefix) for prefix in prefixes])
         return [[self.hypothesis(self.rewrite(text), -float(len(text)))] for text in texts]
 
     def hypothesis(self, text: str, score: float) -> Hypothesis:
@@ -70,7 +81,12 @@ class FakeEngine:
 class RankedEngine(FakeEngine):
     """Gives `n_best` hypotheses "text/1", "text/2", ...; but only one for a text that begins with "single"."""
 
-    def translate(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        search: SearchConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+    ) -> list[list[Hypothesis]]:
         texts = [self.tokenizer.decode(source) for source in sources]
         return [
             [
@@ -295,6 +311,41 @@ def test_half_a_character_is_refused_by_name():
         translator(FakeEngine()).translate(["fine", "abc\ud83d"])
 
 
+def test_each_text_has_its_own_prefix_and_equal_ones_are_translated_once():
+    engine = FakeEngine()
+    texts = ["one", " one ", "two", "", "one"]
+    translations = translator(engine).translate(texts, prefixes=["a", " a\t", "", "b", "c"])
+    assert [each.text for each in translations] == texts
+    assert engine.calls == [["one", "two", "one"]]
+    assert engine.prefixes == [["a", "", "c"]]
+    translator(engine).translate(["one"])
+    assert engine.prefixes[1:] == [None]
+
+
+def test_a_prefix_of_several_sentences_is_refused_unless_the_line_is_whole():
+    text = "One is here. Two is there."
+    with pytest.raises(InputError, match=r"text 2 is translated in 2 pieces.*`--whole-lines`"):
+        translator(FakeEngine()).translate(["One.", text], prefixes=["a", "b"])
+    # Who wants none has none.
+    assert translator(FakeEngine()).translate([text], prefixes=[" "])[0].text == text
+    engine = FakeEngine()
+    translator(engine).translate([text], prefixes=["a"], split_sentences=False)
+    assert engine.prefixes == [["a"]]
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "message"),
+    [
+        (["a"], "one beginning for each of the 2 texts"),
+        ("ab", "one beginning for each of the 2 texts"),
+        (["a", "b\nc"], "prefix 2 has a line break"),
+    ],
+)
+def test_prefixes_that_fit_no_text_are_refused(prefixes: Sequence[str], message: str):
+    with pytest.raises(InputError, match=message):
+        translator(FakeEngine()).translate(["one", "two"], prefixes=prefixes)
+
+
 def test_raw_text_goes_through_a_real_tokenizer_and_back():
     lines = ["the animal was too tired to cross the street", "the street was too wide for the animal"] * 20
     tokenizer = train_tokenizer(
@@ -302,7 +353,12 @@ def test_raw_text_goes_through_a_real_tokenizer_and_back():
     )
 
     class Echo(FakeEngine):
-        def translate(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+        def translate(
+            self,
+            sources: Sequence[Sequence[int]],
+            search: SearchConfig,
+            prefixes: Sequence[Sequence[int]] | None = None,
+        ) -> list[list[Hypothesis]]:
             return [[Hypothesis(tuple(source), -1.0, -1.0, True)] for source in sources]
 
     text = "The animal was tired.  It slept — 睡觉!\n\n\tthe street 🙂\u2028was wide\x00 \r\nend"
@@ -343,7 +399,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = TransformerConfig(
         encoder_layers=1,
         decoder_layers=1,
-        d_model=14,
+        d_model=16,
         d_ff=11,
         num_heads=2,
         positions="learned",
@@ -381,6 +437,48 @@ def test_the_run_says_how_to_search_and_what_the_languages_are(run: Path):
     assert translator.search == SearchConfig(beam_size=3, max_extra_length=5)
     assert translator.target_language == "fr"
     assert translator.max_piece_tokens == 256
+
+
+@pytest.fixture(scope="module")
+def packed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "model"
+    export_run(run, "native", folder, SENTENCES, compute_type="fp32")
+    return RunFolder(folder).packed
+
+
+def test_a_packed_model_translates_as_its_run_without_torch(run: Path, packed: Path):
+    texts = ["The animal was tired. It slept.", SENTENCES[1]]
+    expected = Translator.load(run, device="cpu", engine="torch").translate(texts)
+    code = (
+        "import json, sys\n"
+        "sys.modules['torch'] = None\n"
+        "from attento import Translator\n"
+        f"translator = Translator.load({str(packed)!r}, engine='reference')\n"
+        "assert translator.target_language == 'fr' and translator.max_piece_tokens == 256\n"
+        f"print(json.dumps([[each.text, each.score] for each in translator.translate({texts!r})]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [text for text, _ in found] == [each.text for each in expected]
+    assert [score for _, score in found] == pytest.approx([each.score for each in expected], abs=1e-4)
+
+
+def test_the_native_engine_translates_as_torch(run: Path, packed: Path):
+    pytest.importorskip("attento_native", reason="attento_native is not installed")
+    texts, prefixes = ["The animal was tired.", "It slept."], ["the", ""]
+    expected = Translator.load(run, device="cpu", engine="torch").translate(texts, prefixes=prefixes)
+    found = Translator.load(packed).translate(texts, prefixes=prefixes)
+    assert found[0].text.startswith("the")
+    assert [each.text for each in found] == [each.text for each in expected]
+    assert [each.score for each in found] == pytest.approx([each.score for each in expected], abs=1e-4)
+
+
+def test_a_slow_engine_is_warned_of_unless_it_was_asked_for(packed: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("attento.engines.choose._installed", lambda package: package == "torch")
+    with pytest.warns(UserWarning, match=r"slow; pip install 'attento\[native\]'"):
+        Translator.load(packed)
+    Translator.load(packed, engine="reference")
 
 
 def test_texts_together_are_translated_as_alone(run: Path):

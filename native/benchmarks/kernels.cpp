@@ -9,10 +9,6 @@
 
 #include "../src/kernels/kernels.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 using namespace attento;
 
 namespace {
@@ -46,63 +42,68 @@ class Room {
 };
 
 #if defined(__x86_64__)
-// Multiplications a second of one instruction and nothing else, on sixteen independent sums.
-__attribute__((target("avx512f,avx512vnni"))) double peak_of_vnni() {
-  __m512i sums[16] = {};
-  const int steps = 20000;
-  const double seconds = best_seconds([&]() __attribute__((target("avx512f,avx512vnni"))) {
-    for (int step = 0; step < steps; ++step) {
-      for (int i = 0; i < 16; ++i) asm volatile("vpdpbusd %1, %1, %0" : "+v"(sums[i]) : "v"(sums[i]));
-    }
-  });
-  return 64.0 * 16 * steps / seconds * 1e-9;
-}
+#define ATTENTO_STEP(word, r, sum) word " %%" r "15, %%" r "15, %%" r sum "\n"
+#define ATTENTO_SIX(word, r, a, b, c, d, e, f)                                                        \
+  ATTENTO_STEP(word, r, a) ATTENTO_STEP(word, r, b) ATTENTO_STEP(word, r, c) ATTENTO_STEP(word, r, d) \
+  ATTENTO_STEP(word, r, e) ATTENTO_STEP(word, r, f)
+#define ATTENTO_RUN(word, r)                                                                                     \
+  asm volatile("vxorps %%xmm15, %%xmm15, %%xmm15\n1:\n" ATTENTO_SIX(word, r, "0", "1", "2", "3", "4", "5")       \
+               ATTENTO_SIX(word, r, "6", "7", "8", "9", "10", "11") "dec %0\njnz 1b\n"                           \
+               : "+r"(left)                                                                                      \
+               :                                                                                                 \
+               : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
+                 "xmm15", "cc")
 
-__attribute__((target("avx512f,avx512bf16"))) double peak_of_bf16() {
-  __m512i sums[16] = {};
-  const int steps = 20000;
-  const double seconds = best_seconds([&]() __attribute__((target("avx512f,avx512bf16"))) {
-    for (int step = 0; step < steps; ++step) {
-      for (int i = 0; i < 16; ++i) asm volatile("vdpbf16ps %1, %1, %0" : "+v"(sums[i]) : "v"(sums[i]));
-    }
-  });
-  return 32.0 * 16 * steps / seconds * 1e-9;
-}
+enum class Multiplier { floats, bf16, integers };
 
-__attribute__((target("avx2,fma"))) double peak_of_floats() {
-  __m256 sums[12] = {};
-  const int steps = 20000;
-  const double seconds = best_seconds([&]() __attribute__((target("avx2,fma"))) {
-    for (int step = 0; step < steps; ++step) {
-      for (int i = 0; i < 12; ++i) asm volatile("vfmadd231ps %1, %1, %0" : "+x"(sums[i]) : "x"(sums[i]));
-    }
+// Multiplications a second (in 10^9) of one instruction and nothing else, on twelve independent sums.
+double peak(Multiplier multiplier) {
+  const long steps = 20000;
+  const double seconds = best_seconds([&] {
+    long left = steps;
+    if (multiplier == Multiplier::floats) ATTENTO_RUN("vfmadd231ps", "ymm");
+    if (multiplier == Multiplier::bf16) ATTENTO_RUN("vdpbf16ps", "zmm");
+    if (multiplier == Multiplier::integers) ATTENTO_RUN("vpdpbusd", "zmm");
   });
-  return 8.0 * 12 * steps / seconds * 1e-9;
+  const double products = multiplier == Multiplier::floats ? 8 : multiplier == Multiplier::bf16 ? 32 : 64;
+  return 1e-9 * products * 12 * steps / seconds;
 }
 #endif
 
-// Bytes a second that one thread reads from `size` bytes.
+// Bytes a second (in 10^9) that one thread reads from `size` bytes.
 double reading(std::int64_t size) {
   Room room(size);
-  const auto* numbers = reinterpret_cast<const std::uint64_t*>(room.data());
-  std::uint64_t sums[32] = {};
   const double seconds = best_seconds([&] {
-    for (std::int64_t i = 0; i < size / 8; i += 32) {
-      for (int lane = 0; lane < 32; ++lane) sums[lane] ^= numbers[i + lane];
+    const std::byte* place = room.data();
+    const std::byte* end = place + size;
+#if defined(__x86_64__)
+    asm volatile(
+        "1:\nvmovaps (%0), %%ymm0\nvmovaps 32(%0), %%ymm1\nvmovaps 64(%0), %%ymm2\nvmovaps 96(%0), %%ymm3\n"
+        "add $128, %0\ncmp %1, %0\njb 1b\nvzeroupper\n"
+        : "+r"(place)
+        : "r"(end)
+        : "xmm0", "xmm1", "xmm2", "xmm3", "cc", "memory");
+#else
+    std::uint64_t sums[8] = {};
+    for (; place < end; place += sizeof sums) {
+      std::uint64_t numbers[8];
+      std::memcpy(numbers, place, sizeof numbers);
+      for (int lane = 0; lane < 8; ++lane) sums[lane] ^= numbers[lane];
     }
     asm volatile("" : : "r"(sums) : "memory");
+#endif
   });
   return static_cast<double>(size) / seconds * 1e-9;
 }
 
 void print_peaks() {
 #if defined(__x86_64__)
-  std::printf("vfmadd231ps ymm %.0f GMAC/s\n", peak_of_floats());
-  if (__builtin_cpu_supports("avx512vnni")) std::printf("vpdpbusd zmm    %.0f GMAC/s\n", peak_of_vnni());
-  if (__builtin_cpu_supports("avx512bf16")) std::printf("vdpbf16ps zmm   %.0f GMAC/s\n", peak_of_bf16());
+  std::printf("vfmadd231ps ymm %.0f GMAC/s\n", peak(Multiplier::floats));
+  if (__builtin_cpu_supports("avx512vnni")) std::printf("vpdpbusd zmm    %.0f GMAC/s\n", peak(Multiplier::integers));
+  if (__builtin_cpu_supports("avx512bf16")) std::printf("vdpbf16ps zmm   %.0f GMAC/s\n", peak(Multiplier::bf16));
 #endif
-  for (int kilobytes : {256, 1024, 4096, 65536}) {
-    std::printf("reading %5d KB %.1f GB/s\n", kilobytes, reading(kilobytes * 1024LL));
+  for (int kilobytes : {256, 1024, 4096, 262144}) {
+    std::printf("reading %6d KB %.1f GB/s\n", kilobytes, reading(kilobytes * 1024LL));
   }
 }
 
@@ -171,6 +172,30 @@ void measure_attend(const Kernels& kernels, Number number, const char* format) {
   }
 }
 
+// Sixteen sentences of four hypotheses each, whose keys stand in slots beside one another.
+void measure_ancestry(const Kernels& kernels, Number number, const char* format) {
+  const int width = 64, heads = 8, sentences = 16, slots = 4;
+  for (int length : {24, 128}) {
+    const std::int64_t all = std::int64_t{sentences} * heads * length * slots * width;
+    Room keys(all * 4), values(all * 4);
+    std::vector<float> x(static_cast<std::size_t>(all), 0.25f), contexts(width), weights(length), asked(width, 0.1f);
+    kernels.store(number, x.data(), static_cast<int>(all), keys.data());
+    kernels.store(number, x.data(), static_cast<int>(all), values.data());
+    std::vector<std::uint8_t> ancestry(static_cast<std::size_t>(slots * length));
+    for (std::size_t i = 0; i < ancestry.size(); ++i) ancestry[i] = static_cast<std::uint8_t>(i * i % 7 % slots);
+    const double seconds = best_seconds([&] {
+      for (int i = 0; i < sentences * slots * heads; ++i) {
+        const std::int64_t place = (std::int64_t{i / (slots * heads)} * heads + i % heads) * length * slots * width;
+        kernels.attend({number, keys.data() + place * size_of(number), values.data() + place * size_of(number),
+                        slots * width, slots * width, ancestry.data() + i / heads % slots * length, length, width, width},
+                       {asked.data(), contexts.data(), nullptr, weights.data(), width, width, 0, 1, 0.125f});
+      }
+    });
+    std::printf("%s attend %s, length %3d, 4 slots: %5.1f GMAC/s, %.3f us a head\n", kernels.name, format, length,
+                2e-9 * static_cast<double>(all) / seconds, seconds / (sentences * slots * heads) * 1e6);
+  }
+}
+
 void measure_the_rest(const Kernels& kernels) {
   const int count = 64, width = 2048;
   const std::vector<float> x(count * width, 0.3f), gain(width, 1.0f);
@@ -210,6 +235,8 @@ int main(int argc, char** argv) {
     measure_products(*kernels, Number::f32, "f32");
     measure_attend(*kernels, Number::bf16, "bf16");
     measure_attend(*kernels, Number::f32, "f32");
+    measure_ancestry(*kernels, Number::bf16, "bf16");
+    measure_ancestry(*kernels, Number::f32, "f32");
     measure_the_rest(*kernels);
   }
   return 0;

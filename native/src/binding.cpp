@@ -8,6 +8,7 @@
 
 #include "forward.h"
 #include "pool.h"
+#include "rates.h"
 
 namespace nb = nanobind;
 
@@ -34,6 +35,7 @@ class Engine {
   Floats cross_attention(const Ids& source, const Ids& target, int layer) const;
   nb::bytes file(const std::string& name) const;
 
+  double rate() const { return product_rate(kernels_, model_.settings.compute_type); }
   const char* kernels() const { return kernels_.name; }
   const Settings& settings() const { return model_.settings; }
   std::int64_t bytes() const { return model_.file.size(); }
@@ -184,6 +186,7 @@ NB_MODULE(_native, m) {
     for (const Kernels* each : available_kernels()) names.emplace_back(each->name);
     return names;
   });
+  m.def("read_rate", &read_rate, nb::arg("bytes"), nb::call_guard<nb::gil_scoped_release>());
   nb::class_<SearchSettings>(m, "SearchSettings")
       .def(
           "__init__",
@@ -204,6 +207,7 @@ NB_MODULE(_native, m) {
       .def("logits", &Engine::logits, nb::arg("source"), nb::arg("target"))
       .def("cross_attention", &Engine::cross_attention, nb::arg("source"), nb::arg("target"), nb::arg("layer"))
       .def("file", &Engine::file, nb::arg("name"))
+      .def("product_rate", &Engine::rate, nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("kernels", &Engine::kernels)
       .def_prop_ro("bytes", &Engine::bytes)
       .def_prop_ro("decoder_layers", [](const Engine& self) { return self.settings().decoder_layers; })

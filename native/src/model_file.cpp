@@ -75,9 +75,7 @@ const char* name_of(Number number) {
   return names[static_cast<std::size_t>(number)];
 }
 
-bool can_be_panels(Number number) {
-  return number == Number::f32 || number == Number::int8 || number == Number::bf16;
-}
+bool can_be_panels(Number number) { return number == Number::f32 || number == Number::int8 || number == Number::bf16; }
 
 // A number is none, or infinite, where all bits of its exponent are set.
 template <typename Bits>
@@ -190,7 +188,8 @@ void ModelFile::check() {
   // Two numbers of 32 bits: no overflow.
   const std::uint64_t settings = std::uint64_t{header.settings} * sizeof(SettingRecord);
   const std::uint64_t tensors = std::uint64_t{header.tensors} * sizeof(TensorRecord);
-  if (settings + tensors > static_cast<std::uint64_t>(size_) - sizeof(Header)) damaged("its records do not fit into it");
+  if (settings + tensors > static_cast<std::uint64_t>(size_) - sizeof(Header))
+    damaged("its records do not fit into it");
   const std::byte* records = data_ + sizeof(Header);
   if (checksum({records, settings + tensors}) != header.checksum) damaged("the checksum of its records is wrong");
   for (std::uint64_t i = 0; i < header.settings; ++i) read_setting(records + i * sizeof(SettingRecord));
@@ -266,7 +265,8 @@ const Tensor& ModelFile::tensor(const std::string& name) const {
   return found->second;
 }
 
-const std::byte* ModelFile::values(const std::string& name, Number number, const std::vector<std::int64_t>& shape) const {
+const std::byte* ModelFile::values(const std::string& name, Number number,
+                                   const std::vector<std::int64_t>& shape) const {
   const Tensor& found = tensor(name);
   if (found.number != number || found.shape != shape) {
     damaged("the tensor `" + name + "` must be " + text(shape) + " of " + name_of(number) + ", but is " +

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -14,6 +15,11 @@ constexpr std::int32_t kAny = -1;
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 [[noreturn]] void no_numbers() { throw std::domain_error("the model's scores are not numbers"); }
+
+// The greater of two rows of numbers, place by place; written so that compilers make vector instructions of it.
+inline void raise(float* __restrict greatest, const float* __restrict row, int count) {
+  for (int i = 0; i < count; ++i) greatest[i] = row[i] > greatest[i] ? row[i] : greatest[i];
+}
 
 }  // namespace
 
@@ -93,20 +99,32 @@ std::int32_t Search::only_choice() const {
 
 // The softmax's logarithm, with the greatest taken off first, as torch does it: in this order it loses least.
 Search::Scores Search::normalize(const Kernels& kernels, float* logits, int vocabulary) {
-  const int best = kernels.argmax(logits, vocabulary);
-  if (best < 0 || !std::isfinite(logits[best])) no_numbers();
-  const float greatest = logits[best];
+  std::fill(maxima_.begin(), maxima_.end(), kForbidden);
+  int start = 0;
+  for (; start + kGroups <= vocabulary; start += kGroups) raise(maxima_.data(), logits + start, kGroups);
+  raise(maxima_.data(), logits + start, vocabulary - start);
+  const float greatest = *std::max_element(maxima_.begin(), maxima_.end());
+  if (!std::isfinite(greatest)) no_numbers();
+  for (float& each : maxima_) each -= greatest;
   for (int token = 0; token < vocabulary; ++token) logits[token] -= greatest;
   const float log_sum = kernels.log_sum_exp(logits, vocabulary);
+  // One that is no number is no maximum, but it spoils the sum.
   if (!std::isfinite(log_sum)) no_numbers();
   return {logits, log_sum, vocabulary};
+}
+
+void Search::forbid(Scores scores, std::int32_t token) {
+  scores.shifted[token] = kForbidden;
+  const int group = token % kGroups;
+  maxima_[group] = kForbidden;
+  for (int i = group; i < scores.vocabulary; i += kGroups) maxima_[group] = std::max(maxima_[group], scores.shifted[i]);
 }
 
 // Add what may follow a live hypothesis: its most probable tokens, or the one that is drawn.
 void Search::choose(int parent, Scores scores) {
   const Live& hypothesis = live_[parent];
   const float of_eos = scores.log_probability(eos_);
-  if (length_ < settings_.min_length) scores.shifted[eos_] = kForbidden;
+  if (length_ < settings_.min_length) forbid(scores, eos_);
   forbid_repeats(hypothesis, scores);
   if (settings_.sampling.on) {
     const std::size_t row = static_cast<std::size_t>(hypothesis.draw) * (static_cast<std::size_t>(cap_) + 1);
@@ -126,9 +144,7 @@ void Search::forbid_repeats(const Live& hypothesis, Scores scores) {
   spell(hypothesis.last, length_, spelled_);
   const auto begin = spelled_.begin();
   for (int start = 0; start + n <= length_; ++start) {
-    if (std::equal(spelled_.end() - (n - 1), spelled_.end(), begin + start)) {
-      scores.shifted[begin[start + n - 1]] = kForbidden;
-    }
+    if (std::equal(spelled_.end() - (n - 1), spelled_.end(), begin + start)) forbid(scores, begin[start + n - 1]);
   }
 }
 
@@ -136,35 +152,26 @@ bool Search::better(const Choice& one, const Choice& other) {
   return one.value != other.value ? one.value > other.value : one.token < other.token;
 }
 
-// Leave in choices_ the most probable tokens that are allowed, best first.
+// Leave in choices_ the most probable tokens that are allowed, best first, of equals the lowest id first.
 void Search::find_best(Scores scores, int count) {
-  constexpr int kBlock = 32;
-  const float log_sum = scores.log_sum;
   choices_.clear();
   float threshold = kForbidden;
-  for (int start = 0; start < scores.vocabulary; start += kBlock) {
-    const float* block = scores.shifted + start;
-    if (start + kBlock <= scores.vocabulary) {
-      // Nearly every block has nothing to offer; this loop becomes a few vector instructions.
-      int above = 0;
-      for (int i = 0; i < kBlock; ++i) above += block[i] - log_sum > threshold;
-      if (above == 0) continue;
-    }
-    for (int token = start; token < std::min(start + kBlock, scores.vocabulary); ++token) {
+  if (count <= kGroups) {
+    // So many groups have a token as probable as this one: nothing below can be among the best.
+    best_maxima_.resize(count);
+    std::partial_sort_copy(maxima_.begin(), maxima_.end(), best_maxima_.begin(), best_maxima_.end(), std::greater<>());
+    threshold = best_maxima_.back() - scores.log_sum;
+  }
+  for (int group = 0; group < kGroups; ++group) {
+    if (maxima_[group] - scores.log_sum < threshold) continue;
+    for (int token = group; token < scores.vocabulary; token += kGroups) {
       const float value = scores.log_probability(token);
-      // Tokens come by their ids: of equals the first stays.
-      if (!(value > threshold)) continue;
-      // A heap whose front is the worst of those that are kept.
-      if (choices_.size() == static_cast<std::size_t>(count)) {
-        std::pop_heap(choices_.begin(), choices_.end(), better);
-        choices_.pop_back();
-      }
-      choices_.push_back({value, token});
-      std::push_heap(choices_.begin(), choices_.end(), better);
-      if (choices_.size() == static_cast<std::size_t>(count)) threshold = static_cast<float>(choices_.front().value);
+      if (value >= threshold && value > kForbidden) choices_.push_back({value, token});
     }
   }
-  std::sort_heap(choices_.begin(), choices_.end(), better);
+  const std::size_t kept = std::min(choices_.size(), static_cast<std::size_t>(count));
+  std::partial_sort(choices_.begin(), choices_.begin() + kept, choices_.end(), better);
+  choices_.resize(kept);
 }
 
 // Leave in choices_ the token under which the number falls when the probabilities are laid end to end; nothing where
@@ -222,11 +229,11 @@ void Search::cut_tail() {
   const auto worse = [](const Choice& one, const Choice& other) { return better(other, one); };
   std::make_heap(choices_.begin(), choices_.end(), worse);
   double passed = 0;
-  for (bool first = true; !choices_.empty(); first = false) {
+  while (!choices_.empty()) {
     const Choice best = choices_.front();
     const double share = best.value / whole;
     passed += share;
-    if (top_p < 1 && !first && passed - share >= top_p) return;
+    if (top_p < 1 && passed - share >= top_p) return;
     weights_[best.token] = best.value;
     std::pop_heap(choices_.begin(), choices_.end(), worse);
     choices_.pop_back();
@@ -266,8 +273,8 @@ void Search::finish(const Candidate& candidate) {
   }
   found.score = found.log_probability / static_cast<float>(penalty(length_ + 1.0));
   // Of equals the one that was found earlier stays before.
-  const auto place = std::find_if(finished_.begin(), finished_.end(),
-                                  [&](const Finished& each) { return found.score > each.score; });
+  const auto place =
+      std::find_if(finished_.begin(), finished_.end(), [&](const Finished& each) { return found.score > each.score; });
   finished_.insert(place, found);
   if (finished_.size() > static_cast<std::size_t>(settings_.n_best)) finished_.pop_back();
 }

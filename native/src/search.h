@@ -4,6 +4,7 @@
 // 32-bit floats. See its docstrings for what exactly is searched for.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -90,7 +91,12 @@ class Search {
     float log_probability(std::int32_t token) const { return shifted[token] - log_sum; }
   };
 
-  static Scores normalize(const Kernels& kernels, float* logits, int vocabulary);
+  // Tokens whose ids leave the same rest form a group. The greatest of each, found by one pass, tell where to look for
+  // the best of all.
+  static constexpr int kGroups = 256;
+
+  Scores normalize(const Kernels& kernels, float* logits, int vocabulary);
+  void forbid(Scores scores, std::int32_t token);
   static bool better(const Choice& one, const Choice& other);
   double penalty(double length) const;
   std::int32_t only_choice() const;
@@ -126,6 +132,8 @@ class Search {
   std::vector<Live> next_;
   std::vector<Candidate> candidates_;
   std::vector<Choice> choices_;
+  std::array<float, kGroups> maxima_;
+  std::vector<float> best_maxima_;
   std::vector<double> weights_;
   std::vector<std::int32_t> spelled_;
 };

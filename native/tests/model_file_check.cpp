@@ -1,6 +1,4 @@
 // Checks of the model file: a whole one is read as it was written; every damaged, cut off or hostile one is refused.
-#include "../src/model_file.h"
-
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +11,8 @@
 #include <functional>
 #include <limits>
 #include <random>
+
+#include "../src/model_file.h"
 
 using namespace attento;
 
@@ -103,7 +103,8 @@ Bytes pack(const std::vector<Setting>& settings, const std::vector<Entry>& tenso
     std::memcpy(&file[record], entry.name.data(), entry.name.size());
     put(file, record + kNumber, static_cast<std::uint32_t>(entry.number));
     put(file, record + kRank, static_cast<std::uint32_t>(entry.shape.size()));
-    for (std::size_t axis = 0; axis < entry.shape.size(); ++axis) put(file, record + kShape + axis * 8, entry.shape[axis]);
+    for (std::size_t axis = 0; axis < entry.shape.size(); ++axis)
+      put(file, record + kShape + axis * 8, entry.shape[axis]);
     put(file, record + kOffset, std::uint64_t{file.size()});
     put(file, record + kBytes, std::uint64_t{entry.data.size()});
     put(file, record + kChecksum, plain_checksum(entry.data.data(), entry.data.size()));
@@ -127,7 +128,10 @@ std::vector<Entry> tensors() {
           {"table", Number::f32, {2, 3, 1}, raw(std::vector<float>{1, 2, 3, 4, 5, 6})},
           {"angles", Number::f64, {3}, raw(std::vector<double>{1, 0.5, 0.25})},
           {"file:empty", Number::bytes, {0}, {}},
-          {"file:config.yaml", Number::bytes, {11}, raw(std::vector<char>{'a', ':', ' ', '1', '2', '3', '4', '5', '6', '7', '\n'})}};
+          {"file:config.yaml",
+           Number::bytes,
+           {11},
+           raw(std::vector<char>{'a', ':', ' ', '1', '2', '3', '4', '5', '6', '7', '\n'})}};
 }
 
 const std::size_t kFirstTensor = kHeader + settings().size() * kSetting;
@@ -279,7 +283,8 @@ void refuses_what_is_wrong_on_purpose() {
   changed(record + kRank, std::uint32_t{4}, "wrong rank");
   changed(record + kRank, std::uint32_t{1}, "wrong shape");
   changed(record + kRank, std::uint32_t{3}, "wrong shape");
-  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1} << 31, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
+  for (const std::uint64_t size :
+       {std::uint64_t{0}, std::uint64_t{1} << 31, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
     changed(record + kShape, size, "wrong shape");
   }
   for (const std::uint64_t size : {std::uint64_t{65}, std::uint64_t{0x7fffffff}}) {
@@ -308,6 +313,13 @@ void refuses_twice_and_too_much_and_no_numbers() {
     refused(pack({}, {{"x", Number::f32, {3}, raw(std::vector<float>{1, value, 1})}}), "no number");
   }
   refused(pack({}, {{"x", Number::f64, {1}, raw(std::vector<double>{-HUGE_VAL})}}), "no number");
+
+  // Sizes whose product is 0 in 64 bits.
+  refused(pack({}, {{"x", Number::bytes, {1u << 24, 1u << 24, 1u << 16}, {}}}), "wrong number of bytes");
+  refused(pack({{std::string(40, 'x'), 1}}, {}), "a setting has no name");
+  refused(pack({}, {{std::string(72, 'x'), Number::bytes, {0}, {}}}), "a tensor has no name");
+  expect(complaint(pack({{std::string(39, 'x'), 1}}, {{std::string(71, 'x'), Number::bytes, {0}, {}}})).empty(),
+         "the longest names");
 
   // Many tensors that share one place: cheap to write, dear to check.
   std::vector<Entry> shared;
@@ -338,7 +350,9 @@ void use(const ModelFile& model) {
   const std::vector<std::function<void()>> uses{
       [&] { model.whole("d_model", 0, 1 << 20); },
       [&] { model.real("epsilon"); },
-      [&] { expect(std::isfinite(model.floats("table", {2, 3, 1})[5]), "finite"); },
+      [&] {
+        expect(std::isfinite(model.floats("table", {2, 3, 1})[5]), "finite");
+      },
       [&] { expect(std::isfinite(model.doubles("angles", {3})[2]), "finite"); },
       [&] { checksum(model.bytes("file:config.yaml")); },
       [&] {
@@ -357,8 +371,17 @@ void use(const ModelFile& model) {
 void survives_whatever_comes(int trials) {
   const Bytes whole = pack(settings(), tensors());
   const std::size_t records = kFirstTensor + tensors().size() * kTensor;
-  const std::vector<std::uint64_t> absurd{0, 1, 63, 64, 0x7fffffff, 0x80000000, 0xffffffff, ~std::uint64_t{0},
-                                          std::uint64_t{1} << 63, (std::uint64_t{1} << 63) - 1, whole.size()};
+  const std::vector<std::uint64_t> absurd{0,
+                                          1,
+                                          63,
+                                          64,
+                                          0x7fffffff,
+                                          0x80000000,
+                                          0xffffffff,
+                                          ~std::uint64_t{0},
+                                          std::uint64_t{1} << 63,
+                                          (std::uint64_t{1} << 63) - 1,
+                                          whole.size()};
   std::mt19937 random(17);
   int accepted = 0;
   for (int trial = 0; trial < trials; ++trial) {
@@ -366,9 +389,14 @@ void survives_whatever_comes(int trials) {
     for (unsigned i = 0; i <= random() % 4; ++i) {
       const std::size_t place = random() % (random() % 2 == 0 ? records : file.size());
       switch (random() % 3) {
-        case 0: file[place] ^= static_cast<unsigned char>(1u << random() % 8); break;
-        case 1: file[place] = static_cast<unsigned char>(random()); break;
-        default: put(file, std::min(place / 8 * 8, file.size() - 8), absurd[random() % absurd.size()]);
+        case 0:
+          file[place] ^= static_cast<unsigned char>(1u << random() % 8);
+          break;
+        case 1:
+          file[place] = static_cast<unsigned char>(random());
+          break;
+        default:
+          put(file, std::min(place / 8 * 8, file.size() - 8), absurd[random() % absurd.size()]);
       }
     }
     if (random() % 8 == 0) file.resize(random() % (file.size() + 200));
@@ -385,7 +413,8 @@ void survives_whatever_comes(int trials) {
     } catch (const FileError&) {
     }
   }
-  expect(accepted > trials / 100 && accepted < trials / 2, "some are accepted, most are not: " + std::to_string(accepted));
+  expect(accepted > trials / 100 && accepted < trials / 2,
+         "some are accepted, most are not: " + std::to_string(accepted));
 }
 
 void checksums() {
@@ -396,7 +425,8 @@ void checksums() {
     // At any address.
     const std::byte* begin = reinterpret_cast<const std::byte*>(data.data()) + size % 4;
     const std::size_t count = data.size() - size % 4;
-    expect(checksum({begin, count}) == plain_checksum(data.data() + size % 4, count), "checksum of " + std::to_string(count));
+    expect(checksum({begin, count}) == plain_checksum(data.data() + size % 4, count),
+           "checksum of " + std::to_string(count));
   }
   expect(checksum({}) == 0, "checksum of nothing");
 }

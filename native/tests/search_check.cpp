@@ -1,6 +1,4 @@
 // Checks of the search: against a slow one that sorts whole vocabularies, against all outputs there are, and by hand.
-#include "../src/search.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,6 +8,8 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+
+#include "../src/search.h"
 
 using namespace attento;
 
@@ -235,7 +235,8 @@ void against_the_slow_search() {
 }
 
 // All outputs up to the cap, each with its score, found by trying everything.
-void all_outputs(const Task& task, const Model& model, const Pieces& pieces, float sum, std::map<Pieces, float>& scores) {
+void all_outputs(const Task& task, const Model& model, const Pieces& pieces, float sum,
+                 std::map<Pieces, float>& scores) {
   const std::vector<float> log_probs = allowed(task, model, pieces);
   for (int token = 0; token < static_cast<int>(log_probs.size()); ++token) {
     if (log_probs[token] == kNone) continue;
@@ -456,6 +457,12 @@ void sampling_by_hand() {
   task.settings.sampling.top_p = 1;
   const std::vector<Hypothesis> found = run(task, constant({1, kNone, kNone, 1}));
   expect(found.size() == 4 && found[0].ids.empty() && found[2].ids.empty() && found[3].ids == Pieces{0}, "four draws");
+  task.settings.n_best = 2;
+  task.uniform = {0.9, 0, 0.1, 0};
+  const std::vector<Hypothesis> equal = run(task, constant({1, 1, kNone, -9}));
+  expect(equal.size() == 2 && equal[0].ids == Pieces{1} && equal[1].ids == Pieces{0}, "equals as they were drawn");
+  task.uniform = {1, 0, 1, 0};
+  expect(run(task, constant({1, 1, kNone, -99}))[0].ids == Pieces{1}, "never past the last that can be drawn");
 }
 
 void bad_input() {
@@ -464,9 +471,14 @@ void bad_input() {
   for (const int beam : {1, 3}) {
     Task task = greedy(3);
     task.settings.beam_size = beam;
-    for (const std::vector<float>& row : {std::vector<float>{0, nan, 0, 0}, {infinity, 0, 0, 0}, {kNone, kNone, kNone, kNone}}) {
+    for (const std::vector<float>& row :
+         {std::vector<float>{0, nan, 0, 0}, {infinity, 0, 0, 0}, {kNone, kNone, kNone, kNone}}) {
       expect_error<std::domain_error>([&] { run(task, constant(row)); }, "scores that are no numbers");
     }
+    const Model later = [&](const Pieces& pieces) {
+      return pieces == Pieces{0} ? std::vector<float>{0, nan, 0, 0} : std::vector<float>{5, 4, 0, 3};
+    };
+    expect_error<std::domain_error>([&] { run(task, later); }, "one row of scores that are no numbers");
     task.cap = 0;
     expect_error<std::domain_error>([&] { run(task, constant({0, 0, 0, kNone})); }, "an eos that is ruled out");
   }

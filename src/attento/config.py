@@ -53,17 +53,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, unreadable, not YAML or not a mapping.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file{_near_files(path)}") from None
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
         raise ConfigError(f"{path}: cannot be read: {problem}") from problem
+    return parse_yaml(content, origin=str(path))
+
+
+def parse_yaml(content: bytes, origin: str) -> dict[str, Any]:
+    """Read YAML whose top level is a mapping; `origin` is for messages alone.
+
+    Raises:
+        ConfigError: it is not UTF-8, not YAML or not a mapping.
+    """
+    try:
+        tree = yaml.load(content.decode("utf-8"), _Loader)
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{origin}: cannot be read: {problem}") from problem
     except yaml.YAMLError as problem:
-        raise ConfigError(f"{path}: is not valid YAML: {problem}") from problem
+        raise ConfigError(f"{origin}: is not valid YAML: {problem}") from problem
     if tree is None:
-        raise ConfigError(f"{path}: is empty, but must hold a mapping of settings")
+        raise ConfigError(f"{origin}: is empty, but must hold a mapping of settings")
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: must hold a mapping of settings, but holds {type(tree).__name__}")
+        raise ConfigError(f"{origin}: must hold a mapping of settings, but holds {type(tree).__name__}")
     return tree
 
 

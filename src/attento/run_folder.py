@@ -23,6 +23,11 @@ class RunFolder:
         return self.path / "model.safetensors"
 
     @property
+    def packed(self) -> Path:
+        """The same weights, with settings and tokenizer, packed for the native engine; made by `attento export`."""
+        return self.path / "model.attento"
+
+    @property
     def labels(self) -> Path:
         """The names of the labels in the order of their numbers, a JSON list; of sentence models alone."""
         return self.path / "labels.json"

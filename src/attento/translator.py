@@ -4,8 +4,9 @@ Knows no architecture, no HTTP and no argv.
 """
 
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import TypeAlias, TypeVar
 
 from pydantic import ConfigDict
 
-from attento.config import Settings, check_settings, read_yaml
+from attento.config import Settings, check_settings
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.base import Engine
-from attento.engines.task import expect_task
+from attento.engines.choose import EngineChoice, EngineName, choose_engine
+from attento.engines.inside import read_inside
+from attento.engines.task import check_task, kind_of, read_run_settings
 from attento.errors import InputError, MissingExtraError
-from attento.run_folder import RunFolder
 from attento.text.sentences import Segment, split_long, split_sentences
 from attento.text.tokenizer import TokenizerPair
 
@@ -99,32 +101,46 @@ class Translator:
         self.target_language = target_language
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str | None = None) -> "Translator":
-        """Load the model of a run folder; `device` as torch names it, or None for the best there is.
+    def load(cls, path: str | Path, *, device: str | None = None, engine: EngineName = "auto") -> "Translator":
+        """Load the model of a run folder, or a packed model.
+
+        Args:
+            path: the run folder, or the packed file that `attento export --format native` makes of it.
+            device: as torch names it, or None for the best there is; a packed model is computed on the CPU.
+            engine: what computes; see `engines.choose`. A warning tells where `auto` has found but a slow one.
 
         Raises:
-            RunFolderError: the folder holds no finished model, or its parts are damaged or do not fit together.
-            DataError: the tokenizer in the folder is missing or damaged.
-            ConfigError: the settings in the folder are wrong.
-            MissingExtraError: torch is not installed.
+            RunFolderError: there is no finished model, or its parts are damaged or do not fit together.
+            DataError: the tokenizer is missing or damaged.
+            ConfigError: the settings of the run are wrong, or the engine cannot be used with this model or device.
+            MissingExtraError: what the engine needs is not installed.
         """
-        run = RunFolder(Path(path)).require()
-        expect_task(run.path, "translation")
-        settings = check_settings(_RunSettings, read_yaml(run.config), origin=str(run.config))
-        try:
-            from attento.engines.torch import TorchEngine
-        except ModuleNotFoundError as problem:
-            raise MissingExtraError(problem.name or "torch", "train") from problem
+        choice = choose_engine(Path(path), engine, device)
+        if choice.note is not None:
+            warnings.warn(choice.note, stacklevel=2)
+        config, tree = read_run_settings(choice.model)
+        check_task(choice.model, kind_of(config, tree), "translation")
+        settings = check_settings(_RunSettings, tree, origin=str(config))
+        loaded = _load_engine(choice, device)
+        if choice.engine == "torch":
+            tokenizers = TokenizerPair.load(choice.model)
+        else:
+            tokenizers = TokenizerPair.parse(read_inside(choice.model), choice.model)
         return cls(
-            TokenizerPair.load(run.path),
-            TorchEngine.load(run.path, device),
+            tokenizers,
+            loaded,
             settings.search,
             max_piece_tokens=settings.data.cleaning.max_tokens,
             target_language=settings.data.target_language,
         )
 
     def translate(
-        self, texts: Sequence[str], *, search: SearchConfig | None = None, split_sentences: bool = True
+        self,
+        texts: Sequence[str],
+        *,
+        search: SearchConfig | None = None,
+        split_sentences: bool = True,
+        prefixes: Sequence[str] | None = None,
     ) -> list[Translation]:
         r"""Translate texts of any length: one translation for each, in order, with its lines and blank lines kept.
 
@@ -133,16 +149,22 @@ class Translator:
             search: how to search, in place of the translator's own way.
             split_sentences: translate sentence by sentence, as most models were trained; otherwise line by line, cut
                 only where the engine can read no more.
+            prefixes: for each text how its translations begin: a few words of the target language, or "" for any; only
+                for texts that are translated in one piece. A blank text stays blank.
 
         Raises:
-            InputError: `texts` is a single string, or one of the texts is not Unicode text.
+            InputError: `texts` is a single string, one of the texts or prefixes is not Unicode text, there are not as
+                many prefixes as texts, or a prefix cannot begin the translation of its text.
         """
         _check_texts(texts)
         layouts = [list(self._lay_out(text, split_sentences)) for text in texts]
-        # Equal sentences have equal translations: each is translated once.
-        sources = list(dict.fromkeys(item.ids for layout in layouts for item in layout if isinstance(item, _Piece)))
-        found = self.engine.translate(sources, search or self.search)
-        translations = {ids: self._finish(ids, best) for ids, best in zip(sources, found, strict=True)}
+        if prefixes is not None:
+            layouts = self._with_prefixes(layouts, prefixes)
+        # Equal sentences with equal beginnings have equal translations: each is translated once.
+        asked = list(dict.fromkeys(item.asked for layout in layouts for item in layout if isinstance(item, _Piece)))
+        beginnings = None if prefixes is None else [prefix for _, prefix in asked]
+        found = self.engine.translate([ids for ids, _ in asked], search or self.search, beginnings)
+        translations = {each: self._finish(each[0], best) for each, best in zip(asked, found, strict=True)}
         return [_put_together(text, layout, translations) for text, layout in zip(texts, layouts, strict=True)]
 
     def _lay_out(self, text: str, by_sentence: bool) -> Iterator["_Item"]:
@@ -174,6 +196,28 @@ class Translator:
             if after:
                 yield after
 
+    def _with_prefixes(self, layouts: list[list["_Item"]], prefixes: Sequence[str]) -> list[list["_Item"]]:
+        """Give the piece of each text the pieces that its translation begins with."""
+        if isinstance(prefixes, str) or len(prefixes) != len(layouts):
+            raise InputError(f"`prefixes` must be a list of one beginning for each of the {len(layouts)} texts")
+        for number, (layout, prefix) in enumerate(zip(layouts, prefixes, strict=True), start=1):
+            pieces = sum(isinstance(item, _Piece) for item in layout)
+            if "\n" in prefix:
+                raise InputError(
+                    f"prefix {number} has a line break; a translation is one line, and so is its beginning"
+                )
+            if prefix.strip() and pieces > 1:
+                raise InputError(
+                    f"text {number} is translated in {pieces} pieces, so that its translation has no one beginning; "
+                    "give one sentence at a time, or translate each line in one piece (`split_sentences=False`, "
+                    "`--whole-lines`)"
+                )
+        ids = [tuple(self.tokenizers.target.encode(prefix.strip())) for prefix in prefixes]
+        return [
+            [replace(item, prefix=each) if isinstance(item, _Piece) else item for item in layout]
+            for layout, each in zip(layouts, ids, strict=True)
+        ]
+
     def _max_tokens(self, by_sentence: bool) -> int | None:
         # The engine ends every source with one more token.
         engine_limit = None if self.engine.max_source_length is None else self.engine.max_source_length - 1
@@ -201,10 +245,17 @@ class _Piece:
     text: str
     ids: tuple[int, ...]
     cut: bool
+    prefix: tuple[int, ...] = ()
+
+    @property
+    def asked(self) -> "_Asked":
+        """What the engine is asked for: the source, and how its translation begins."""
+        return self.ids, self.prefix
 
 
 # A text is laid out as pieces to translate and strings to keep as they are; joined, they are the text again.
 _Item: TypeAlias = _Piece | str
+_Asked: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -216,7 +267,7 @@ class _PieceTranslation:
     flags: frozenset[Flag]
 
 
-_Translations: TypeAlias = Mapping[tuple[int, ...], _PieceTranslation]
+_Translations: TypeAlias = Mapping[_Asked, _PieceTranslation]
 
 
 class _PartOfSettings(Settings):
@@ -239,6 +290,22 @@ class _RunSettings(_PartOfSettings):
     search: SearchConfig
 
 
+def _load_engine(choice: EngineChoice, device: str | None) -> Engine:
+    if choice.engine == "native":
+        from attento.engines.native import NativeEngine
+
+        return NativeEngine.load(choice.model)
+    if choice.engine == "reference":
+        from attento.engines.reference.engine import ReferenceEngine
+
+        return ReferenceEngine.load(choice.model)
+    try:
+        from attento.engines.torch import TorchEngine
+    except ModuleNotFoundError as problem:
+        raise MissingExtraError(problem.name or "torch", "train") from problem
+    return TorchEngine.load(choice.model, device)
+
+
 def _check_texts(texts: Sequence[str]) -> None:
     if isinstance(texts, str):
         raise InputError("translate takes a list of texts; put a single text into brackets: translate([text])")
@@ -254,7 +321,7 @@ def _check_texts(texts: Sequence[str]) -> None:
 
 def _put_together(source: str, layout: Sequence[_Item], translations: _Translations) -> Translation:
     pieces = [item for item in layout if isinstance(item, _Piece)]
-    found = [translations[piece.ids] for piece in pieces]
+    found = [translations[piece.asked] for piece in pieces]
     ranks = range(max((len(each.texts) for each in found), default=1))
     candidates = [
         Alternative(
@@ -282,7 +349,7 @@ def _join(layout: Sequence[_Item], translations: _Translations, rank: int) -> st
         if isinstance(item, str):
             joined.append(item)
             continue
-        text = _at_rank(translations[item.ids].texts, rank)
+        text = _at_rank(translations[item.asked].texts, rank)
         joined.append(text)
         # A wide stop holds the room after it in itself; where its translation ends narrow, the space must be written.
         if isinstance(following, _Piece) and _ends_wide(item.text) and text and not _ends_wide(text):

@@ -31,6 +31,19 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     assert all(verb in done.stdout for verb in VERBS)
 
 
+def test_a_verb_imports_no_other_and_no_rich() -> None:
+    code = (
+        "import sys\n"
+        "from attento.cli.app import app\n"
+        "try:\n    app(['translate', 'nowhere', 'a'])\n"
+        "except Exception as problem:\n    assert 'no such run folder' in str(problem)\n"
+        "unwanted = {'torch', 'numpy', 'pyarrow', 'sacrebleu', 'rich', 'attento.cli.train', 'attento.cli.info'}\n"
+        "sys.exit(f'imported: {unwanted & set(sys.modules)}' if unwanted & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str) -> None:
     done = run_attento(verb, "--help")

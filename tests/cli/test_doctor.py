@@ -1,7 +1,9 @@
 """`attento doctor`: finds what is here and names the mend for what is not."""
 
 import json
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 
 import pytest
 import torch
@@ -36,6 +38,18 @@ def test_missing_package_names_the_mend_and_fails(monkeypatch: pytest.MonkeyPatc
     assert report["problems"] == ["torch is missing: pip install 'attento[train]'"]
     mends = {package["name"]: package["mend"] for package in report["packages"]}
     assert mends["zstandard"] == "pip install 'attento[zstd]'"
+
+
+def test_names_the_kernels_of_the_native_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("attento_native")
+    package.available_kernels = lambda: ["avx2", "portable"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "attento_native", package)
+    report = json.loads(CliRunner().invoke(app, ["doctor", "--json"], catch_exceptions=False).stdout)
+    assert report["native_kernels"] == "avx2 (could use portable)"
+    monkeypatch.setitem(sys.modules, "attento_native", None)
+    report = json.loads(CliRunner().invoke(app, ["doctor", "--json"], catch_exceptions=False).stdout)
+    assert report["native_kernels"] is None
+    assert report["problems"] == []
 
 
 def test_text_form_says_that_all_is_well() -> None:

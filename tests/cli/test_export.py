@@ -20,7 +20,7 @@ def calls(monkeypatch):
     made = []
 
     def export_run(*arguments):
-        made.append(arguments[:4])
+        made.append((*arguments[:4], *arguments[5:]))
         arguments[4]("verifying", 3, 3)
         return FOUND
 
@@ -41,15 +41,29 @@ def test_the_result_is_printed(monkeypatch, capsys, tmp_path, calls):
         monkeypatch, "export", "run", "--format", "onnx", "--output", "out", "--sentences", tmp_path / "text"
     )
     assert status == 0
-    assert calls == [(Path("run"), "onnx", Path("out"), ["one", "two"])]
+    assert calls == [(Path("run"), "onnx", Path("out"), ["one", "two"], None)]
     out, err = capsys.readouterr()
     assert out == "3 sentences: largest logit difference 1.5e-06, greedy ids agree in 3, 1 of them up to a tie\n"
     assert "written to out" in err
 
 
+def test_native_goes_into_the_run_folder(monkeypatch, capsys, calls):
+    assert attento(monkeypatch, "export", "run", "--format", "native") == 0
+    assert "written to run/model.attento" in capsys.readouterr().err
+    arguments = ("--format", "native", "--compute-type", "bf16", "--output", "out")
+    assert attento(monkeypatch, "export", "run", *arguments) == 0
+    assert calls == [(Path("run"), "native", None, None, None), (Path("run"), "native", Path("out"), None, "bf16")]
+
+
+@pytest.mark.parametrize("options", [(), ("--output", "out", "--compute-type", "int8")])
+def test_options_of_native_are_wrong_use_with_others(monkeypatch, capsys, options):
+    assert attento(monkeypatch, "export", "run", "--format", "onnx", *options) == EXIT_WRONG_USE
+    assert "the format" in capsys.readouterr().err
+
+
 def test_as_json(monkeypatch, capsys, calls):
     assert attento(monkeypatch, "export", "run", "--format", "huggingface", "--output", "out", "--json") == 0
-    assert calls == [(Path("run"), "huggingface", Path("out"), None)]
+    assert calls == [(Path("run"), "huggingface", Path("out"), None, None)]
     printed = json.loads(capsys.readouterr().out)
     assert (printed["agreeing"], printed["largest_difference"]) == (3, 1.5e-6)
 

@@ -37,6 +37,7 @@ def test_pronouns_of_a_file(run: Path, tmp_path: Path) -> None:
     found = json.loads(invoke(str(run), "pronouns", "--data", str(path), "--json", "--device", "cpu"))
     assert (found["contrasts"], found["data"], found["views"]) == (1, "set.json", [])
     assert found["heads"][0]["antecedent"] is None
+    assert [each["left_out"] for each in found["contexts"]] == ["source", "translation", "both"]
 
 
 def test_order_scale_and_alignment(run: Path) -> None:
@@ -97,3 +98,10 @@ def test_the_text_is_not_written_over(run: Path, tmp_path: Path) -> None:
     path.write_text("a cloud\n", encoding="utf-8")
     fails(InputError, "is read from", str(run), "scale", "--data", str(path), "--output", str(path))
     assert path.read_text(encoding="utf-8") == "a cloud\n"
+
+
+def test_a_page_that_cannot_be_written_is_told_before_the_model_is_asked(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attento.inspection.probes.choose.probe", lambda *_: pytest.fail("asked"))
+    fails(InputError, "cannot be written", str(run), "order", "--output", str(tmp_path / "none" / "page.html"))

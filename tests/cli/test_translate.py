@@ -112,6 +112,28 @@ def test_search_flags_reach_the_search(run: Path) -> None:
     assert (record["translation"], record["score"]) == (greedy.text, greedy.score)
 
 
+def test_constraints_reach_the_search(run: Path) -> None:
+    search = SearchConfig(beam_size=3, max_extra_length=5, min_length=4, no_repeat_ngram=1)
+    (expected,) = Translator.load(run).translate(["apple 3"], search=search, prefixes=["the"])
+    flags = ("--min-length", "4", "--no-repeat-ngram", "1", "--prefix", "the")
+    record = json.loads(invoke(run, "apple 3", *flags, "--json").stdout)
+    assert (record["translation"], record["score"]) == (expected.text, expected.score)
+    assert expected.text.startswith("the")
+
+
+def test_a_prefix_is_for_one_sentence_a_line(run: Path) -> None:
+    with pytest.raises(InputError, match="--whole-lines"):
+        invoke(run, "An apple. A cloud.", "--prefix", "the")
+    whole = invoke(run, "An apple. A cloud.", "", "--prefix", "the", "--whole-lines")
+    assert [line[:3] for line in lines_of(whole)] == ["the", ""]
+
+
+def test_an_engine_without_its_model_is_told_with_the_way_out(run: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"there is no model\.attento; `attento export {run} --format native` makes"):
+        invoke(run, "apple 3", "--engine", "native")
+    assert lines_of(invoke(run, "apple 3", "--engine", "torch")) == lines_of(invoke(run, "apple 3"))
+
+
 def test_flags_are_told_beside_the_text(run: Path) -> None:
     # An untrained model does not know how to end.
     result = invoke(run, "apple 3", "cloud")
@@ -202,8 +224,8 @@ def test_flags_of_searching_and_drawing_do_not_go_together(run: Path, flags: tup
 
 def test_a_beam_asked_for_takes_the_place_of_the_runs_draws(run: Path) -> None:
     drawing = SearchConfig(sampling=SamplingConfig(), length_penalty=0.5)
-    assert change_search(drawing, 3, None) == SearchConfig(beam_size=3, length_penalty=0.5)
-    assert change_search(drawing, None, 0.2).sampling == SamplingConfig()
+    assert change_search(drawing, beam_size=3, length_penalty=None) == SearchConfig(beam_size=3, length_penalty=0.5)
+    assert change_search(drawing, beam_size=None, length_penalty=0.2).sampling == SamplingConfig()
 
 
 def test_a_run_of_another_task_is_told_with_the_right_verb(language_run: Path) -> None:

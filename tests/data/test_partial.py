@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attento.data.partial import partial_folder, put_in_place, refuse_foreign_folder
+from attento.data.partial import partial_folder, put_file_in_place, put_in_place, refuse_foreign_folder
 from attento.data.record import RECORD_FILE
 from attento.errors import DataError
 
@@ -91,6 +91,16 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
         fill(folder, "new")
         put_in_place(folder, output)
     assert (output / RECORD_FILE).read_text() == "new"
+
+
+def test_a_file_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.write_text("old")
+    with partial_folder(output) as folder:
+        (folder / "new").write_text("new")
+        put_file_in_place(folder / "new", output)
+    assert output.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def test_other_things_are_left_alone(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ def test_defaults_are_the_papers():
         "beam_size": 4,
         "length_penalty": 0.6,
         "max_extra_length": 50,
+        "min_length": 0,
+        "no_repeat_ngram": 0,
         "n_best": 1,
         "sampling": None,
     }
@@ -25,6 +27,8 @@ def test_defaults_are_the_papers():
         ({"length_penalty": float("nan")}, "length_penalty"),
         ({"length_penalty": float("inf")}, "length_penalty"),
         ({"max_extra_length": -1}, "max_extra_length"),
+        ({"min_length": -1}, "min_length"),
+        ({"no_repeat_ngram": -1}, "no_repeat_ngram"),
         ({"n_best": 0}, "n_best"),
         ({"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
         ({"sampling": {"temperature": 0}}, r"sampling\.temperature"),

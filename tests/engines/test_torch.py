@@ -122,6 +122,47 @@ def test_output_is_capped_by_what_the_model_can_write(search):
     assert len(found[0][0].ids) == 6
 
 
+@pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
+def test_each_source_has_its_own_prefix(search):
+    prefixes = [(21,), (), (22, 23), (24, 25, 26), (), (), (27,)]
+    search = search.model_copy(update={"length_penalty": 0.0})
+    for max_batch_tokens in (1, 4096):
+        engine = TorchEngine(CopyModel(), device="cpu", max_batch_tokens=max_batch_tokens)
+        found = engine.translate(SOURCES, search, prefixes)
+        for source, prefix, hypotheses in zip(SOURCES, prefixes, found, strict=True):
+            if not source:
+                assert hypotheses == NOTHING
+                continue
+            assert all(each.ids[: len(prefix)] == prefix for each in hypotheses)
+            assert hypotheses[0].ids[len(prefix) :] == tuple(source[len(prefix) :])
+            # Each piece that is not the source's costs 20 nats.
+            assert hypotheses[0].log_probability == pytest.approx(-20.0 * len(prefix), abs=0.01)
+
+
+@pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
+def test_prefixes_of_nothing_change_no_bit(search):
+    engine = TorchEngine(CopyModel(logit=1.0), device="cpu")
+    assert engine.translate(SOURCES, search, [()] * len(SOURCES)) == engine.translate(SOURCES, search)
+
+
+def test_a_prefix_longer_than_the_cap_is_refused():
+    engine = TorchEngine(CopyModel(max_target_length=4), device="cpu")
+    assert engine.translate([[7] * 5], GREEDY, [[8, 9, 10]])[0][0].ids == (8, 9, 10)
+    with pytest.raises(InputError, match=r"prefix 0 .* 4 pieces, but its translation may have at most 3"):
+        engine.translate([[7] * 5], GREEDY, [[8, 9, 10, 11]])
+
+
+@pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
+def test_the_constraints_of_the_settings_reach_the_search(search):
+    longer = search.model_copy(update={"min_length": 4, "max_extra_length": 5})
+    found = TorchEngine(CopyModel(), device="cpu").translate([[7], [8, 9, 10, 11, 12]], longer)
+    assert all(len(each.ids) >= 4 for each in found[0])
+    assert found[1][0].ids == (8, 9, 10, 11, 12)
+    varied = search.model_copy(update={"no_repeat_ngram": 1})
+    for each in TorchEngine(CopyModel(), device="cpu").translate([[7, 7, 7]], varied)[0]:
+        assert len(set(each.ids)) == len(each.ids)
+
+
 def test_a_source_too_long_is_named_with_the_limit():
     engine = TorchEngine(CopyModel(max_source_length=6), device="cpu")
     assert engine.max_source_length == 6

@@ -1,5 +1,7 @@
 """Alignments are of words, from the layer that is named, and leave marks out."""
 
+from dataclasses import replace
+
 import architectures
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from inspected import make_run
 
 from attento.errors import InputError
-from attento.inspection.alignment import Aligner, align, join_words, pharaoh
+from attento.inspection.alignment import Aligner, align, join_words, looks_at_source, pharaoh
 from attento.inspection.tokens import Line
 from attento.inspection.trace import Attention, Trace
 from attento.text.special import EOS_ID
@@ -37,16 +39,34 @@ def _attention(layer: int, words: tuple[int, ...]) -> Attention:
     return Attention(f"decoder.{layer}.cross_attention", "cross", layer, weights)
 
 
-def test_the_last_layer_but_one_is_taken() -> None:
-    trace = Trace([_attention(0, (0, 0, 0, 4)), _attention(1, (3, 1, 0, 4)), _attention(2, (2, 2, 2, 4))])
-    found = align(trace, SOURCE, OUTPUT)
-    assert found is not None
+def test_all_heads_of_all_layers_are_taken() -> None:
+    generator = torch.Generator().manual_seed(1)
+    looks = [
+        replace(_attention(layer, ()), weights=torch.rand(1, heads, 4, 5, generator=generator))
+        for layer, heads in enumerate((2, 3, 1))
+    ]
+    found = align(looks_at_source(Trace(looks)), SOURCE, OUTPUT)
+    means = np.concatenate([each.weights[0].numpy() for each in looks]).mean(axis=0)
+    np.testing.assert_allclose(found.weights, join_words(means, OUTPUT, SOURCE), rtol=1e-5)
+    assert found.taken_from == "the mean of 6 heads of 3 layers"
+
+
+def test_one_layer_is_taken_where_one_is_given() -> None:
+    looks = [_attention(0, (0, 0, 0, 4)), _attention(1, (3, 1, 0, 4)), _attention(2, (2, 2, 2, 4))]
+    found = align(looks[1:2], SOURCE, OUTPUT)
     assert found.pairs == ((0, 1), (2, 0))
     assert found.pharaoh == pharaoh(found.pairs) == "0-1 2-0"
     assert found.taken_from == "the mean of 2 heads of decoder.1.cross_attention"
-    alone = align(Trace([_attention(0, (2, 0, 1, 4))]), SOURCE, OUTPUT)
-    assert alone is not None
-    assert alone.pairs == ((0, 1), (1, 0))
+
+
+def test_punctuation_does_not_speak_for_the_word_it_stands_with() -> None:
+    source = Line((5, 6, 7, EOS_ID), ("don", "'", "t", "</s>"), (0, 0, 0, None), ("don't",))
+    source = source.then(Line((8, 9, 10), ("go", ".", "--"), (0, 0, 1), ("go.", "--")))
+    weights = np.full((4, 7), 0.02)
+    weights[:3] = [0.1, 0.5, 0.05, 0.05, 0.2, 0.05, 0.05], [0, 0, 0, 0, 0.1, 0.9, 0], [0, 0, 0, 0, 0.1, 0, 0.9]
+    output = Line((9, 10, 11, EOS_ID), ("x", "y", ".", "</s>"), (0, 1, 1, None), ("x", "y."))
+    expected = np.array([[0.15, 0.2, 0.05], [0, 0.1, 0]])
+    np.testing.assert_allclose(join_words(weights, output, source), expected / expected.sum(axis=1, keepdims=True))
 
 
 def test_one_stack_over_both_texts_is_read_where_the_target_looks_at_the_source() -> None:
@@ -56,9 +76,7 @@ def test_one_stack_over_both_texts_is_read_where_the_target_looks_at_the_source(
     attention = Attention(
         "decoder.0", "decoder self", 0, weights, rows="source and target", columns="source and target"
     )
-    found = align(Trace([attention]), SOURCE, OUTPUT)
-    assert found is not None
-    assert found.pairs == ((1, 1), (2, 0))
+    assert align(looks_at_source(Trace([attention])), SOURCE, OUTPUT).pairs == ((1, 1), (2, 0))
 
 
 @pytest.mark.parametrize("name", ["transformer", "prefix", "convs2s"])

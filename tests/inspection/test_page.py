@@ -11,6 +11,7 @@ import pytest
 from inspected import EVERY, LABELS, make_run
 
 from attento.errors import InputError
+from attento.inspection.alignment import Aligner
 from attento.inspection.page import build_page
 from attento.inspection.reading import Reading, read
 from attento.inspection.view import LEVELS, make_view
@@ -49,6 +50,18 @@ def test_every_architecture_has_a_page_with_what_was_recorded(which: tuple[Any, 
         assert (layers, heads) == (len(group["layers"]), found.shape[1])
     assert sum(len(group["layers"]) for group in data["groups"]) == len(reading.trace.attentions)
     assert data["steps"] or data["notes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("transformer", ["all layers", "layer 0", "layer 1"]), ("attention_additive", ["layer 0"]), ("rnn_gru", [])],
+)
+def test_alignments_are_of_all_layers_and_of_each(name: str, parts: list[str]) -> None:
+    run = make_run("translation", architectures.TRANSLATION[name])
+    found = data_of(build_page(make_view(run, read(run, "the bridge 3", "cloud and"))))["alignments"]
+    assert [each["name"] for each in found] == parts
+    if parts:
+        assert found[0]["pharaoh"] == Aligner(run).pharaoh("the bridge 3", "cloud and")
 
 
 def test_a_page_is_one_file_that_asks_for_nothing() -> None:

@@ -85,6 +85,18 @@ def test_layer_and_head_by_click_and_by_key(show: Any) -> None:
     assert title.inner_text().endswith("rollout")
 
 
+def test_the_alignment_of_all_layers_and_of_one(show: Any) -> None:
+    page = show("the bridge and the cloud", "apple 3")
+    page.click("#tab-alignment")
+    assert page.locator("#layers button").all_inner_texts() == ["all layers", "layer 0", "layer 1"]
+    assert "the mean of 6 heads of 2 layers" in page.locator("#alignment").inner_text()
+    page.click("#layers button:nth-child(3)")
+    assert "the mean of 3 heads of decoder.1.cross_attention" in page.locator("#alignment").inner_text()
+    assert page.evaluate("document.activeElement.textContent") == "layer 1"
+    page.locator("#alignment canvas").first.hover(position={"x": 5, "y": 5})
+    assert "looks at" in page.locator("#alignment .said").inner_text()
+
+
 def test_words_and_hidden_marks(show: Any) -> None:
     page = show("the bridge and the cloud", "apple 3")
     page.check("#join")

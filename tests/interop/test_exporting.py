@@ -6,13 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from attento.config import dump_settings
+from attento.config import check_settings, dump_settings, read_yaml
 from attento.data.pairs.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
 from attento.data.pairs.prepare import prepare
 from attento.decoding.config import SearchConfig
-from attento.errors import ExportError, InputError, MissingExtraError, RunFolderError
+from attento.engines.packed import read_packed
+from attento.engines.panels import Number
+from attento.errors import ConfigError, ExportError, InputError, MissingExtraError, RunFolderError
 from attento.interop import exporting
-from attento.interop.export.base import Exporter
+from attento.interop.export import native
+from attento.interop.export.base import Criterion, Exporter
 from attento.interop.exporting import export_run, load_trained
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
@@ -74,7 +77,7 @@ class Copier(Exporter):
 @pytest.fixture
 def copier(monkeypatch):
     made = Copier()
-    monkeypatch.setattr(exporting, "choose_exporter", lambda format_name, task: made)
+    monkeypatch.setattr(exporting, "choose_exporter", lambda *choice: made)
     return made
 
 
@@ -152,3 +155,62 @@ def test_a_run_that_knows_no_languages_is_exported(whole, tmp_path, copier):
     assert load_trained(whole, "translation").languages == ("en", "fr")
     assert load_trained(run, "translation").languages is None
     assert export_run(run, "onnx", tmp_path / "out", ["a cloud"]).problems == []
+
+
+def test_other_formats_have_no_numbers_to_choose(whole, tmp_path, copier):
+    with pytest.raises(ConfigError, match=r"a compute type \(bf16\) is for the format native, but the format is onnx"):
+        export_run(whole, "onnx", tmp_path / "out", compute_type="bf16")
+    with pytest.raises(ConfigError, match="the format onnx needs a folder to write to"):
+        export_run(whole, "onnx", None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exporter_says_what_is_asked_and_of_how_many_sentences(whole, tmp_path, copier):
+    copier.enough, copier.criterion = 2, Criterion(difference=None, cosine=0.9)
+    found = export_run(whole, "onnx", tmp_path / "out")
+    assert (found.sentences, found.criterion) == (2, copier.criterion)
+
+
+@pytest.fixture
+def wide(whole, tmp_path):
+    """A run that the native engine knows: its heads are 8 wide."""
+    run = RunFolder(tmp_path / "wide")
+    shutil.copytree(whole, run.path)
+    model = TransformerConfig(encoder_layers=1, decoder_layers=1, d_model=16, num_heads=2, d_ff=5)
+    settings = check_settings(RecipeConfig, read_yaml(run.config), origin="config.yaml")
+    run.config.write_text(dump_settings(settings.model_copy(update={"model": model})))
+    size = TokenizerPair.load(run.path).source.vocab_size
+    save_file(build_translation_model(model, size, size).state_dict(), run.weights)
+    return run
+
+
+def test_the_native_file_goes_into_the_run_folder_over_an_older_one(wide):
+    before = set(wide.path.iterdir())
+    found = export_run(wide.path, "native", None)
+    assert found.problems == []
+    assert found.sentences == 10
+    assert set(wide.path.iterdir()) == before | {wide.packed}
+    int8 = read_packed(wide.packed)
+    assert int8.settings["compute_type"] == Number.INT8
+    assert int8.file("config.yaml") == wide.config.read_bytes()
+    export_run(wide.path, "native", None, compute_type="fp32")
+    assert read_packed(wide.packed).settings["compute_type"] == Number.F32
+    assert int8.settings["compute_type"] == Number.INT8  # who has the older file open keeps it
+    assert set(wide.path.iterdir()) == before | {wide.packed}
+
+
+def test_the_native_file_goes_into_a_new_folder(wide, tmp_path):
+    export_run(wide.path, "native", tmp_path / "out", ["a cloud"], compute_type="bf16")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.attento"]
+    assert read_packed(tmp_path / "out" / "model.attento").settings["compute_type"] == Number.BF16
+    assert not wide.packed.exists()
+
+
+def test_an_older_native_file_stays_where_the_new_one_is_another_model(wide, monkeypatch):
+    wide.packed.write_text("the older one")
+    before = set(wide.path.iterdir())
+    monkeypatch.setattr(native, "ROUNDED", Criterion(difference=None, cosine=1.1))
+    with pytest.raises(ExportError, match=r"model.attento: the exported model is not the run's, and nothing of it"):
+        export_run(wide.path, "native", None, ["a cloud"])
+    assert wide.packed.read_text() == "the older one"
+    assert set(wide.path.iterdir()) == before

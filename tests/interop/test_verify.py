@@ -3,13 +3,14 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from attento.decoding.config import SearchConfig
 from attento.errors import InputError
-from attento.interop.export.base import TrainedModel
-from attento.interop.verify import TOLERANCE, verify
+from attento.interop.export.base import EXACT, Criterion, TrainedModel
+from attento.interop.verify import TIE, verify
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.text.learning import train_tokenizer
@@ -67,7 +68,9 @@ def test_the_same_model_passes(run):
     assert found.text == "3 sentences: largest logit difference 0, greedy ids agree in 3"
 
 
-@pytest.mark.parametrize(("shift", "passes"), [(0.5 * TOLERANCE, True), (2 * TOLERANCE, False), (math.nan, False)])
+@pytest.mark.parametrize(
+    ("shift", "passes"), [(0.5 * EXACT.difference, True), (2 * EXACT.difference, False), (math.nan, False)]
+)
 def test_one_logit_of_one_token_decides(run, shift, passes):
     found = compare(run, Twin(run, shift=shift))
     assert (found.problems == []) is passes
@@ -113,7 +116,7 @@ def test_a_tie_is_forgiven_and_counted(run):
     try:
         with torch.no_grad():
             model.target_embedding.weight[6] = model.target_embedding.weight[5]
-            model.output_bias[6] = model.output_bias[5] - TOLERANCE / 2
+            model.output_bias[6] = model.output_bias[5] - TIE / 2
         length = len(run.greedy(run.encode(SENTENCES[0]), 11))
         assert length == 11
         found = compare(run, Twin(run, ids=[6] * 11))
@@ -130,3 +133,43 @@ def test_a_tokenizer_that_cuts_otherwise_is_told(run):
         "the tokenizer gives other ids in 3 of 3 sentences",
         f"the first such sentence: {SENTENCES[0]}",
     ]
+
+
+@pytest.mark.parametrize(("cosine", "passes"), [(0.999, True), (0.99999, False)])
+def test_rounded_weights_are_judged_by_the_cosine_alone(run, cosine, passes):
+    """One logit is moved, and another sentence is written: what counts is how alike all logits are."""
+    done = []
+    twin = Twin(run, shift=0.5, ids=[7])
+    found = verify(run, twin, SENTENCES, done.append, Criterion(difference=None, cosine=cosine))
+    means = []
+    for sentence in SENTENCES:
+        ids = run.encode(sentence)
+        written = run.greedy(ids, len(ids) + 2)
+        rows = [logits[:, EOS_ID:].double().numpy() for logits in (run.logits(ids, written), twin.logits(ids, written))]
+        means.append(np.mean([np.corrcoef(ours, theirs)[0, 1] for ours, theirs in zip(*rows, strict=True)]))
+    assert found.mean_cosine == pytest.approx(np.mean(means), abs=1e-9)
+    assert found.least_cosine == pytest.approx(min(means), abs=1e-9)
+    assert 0.999 < found.mean_cosine < 0.99999
+    assert found.agreeing == 0
+    assert (found.problems == []) is passes
+    if not passes:
+        words = f"the cosine of logits is {found.mean_cosine:.6f}, but must be at least {cosine:g}"
+        assert found.problems == [f"{words}; choose a finer compute type"]
+    assert f"cosine of logits {found.mean_cosine:.6f}, in one sentence {found.least_cosine:.6f}, greedy" in found.text
+
+
+def test_what_is_no_number_is_like_nothing(run):
+    found = verify(run, Twin(run, shift=math.nan), SENTENCES, lambda done: None, Criterion(None, 0.5))
+    assert found.mean_cosine == -1
+    assert found.problems == [
+        "the cosine of logits is -1.000000, but must be at least 0.5; choose a finer compute type"
+    ]
+
+
+def test_a_number_added_to_all_logits_changes_no_cosine(run):
+    class Raised(Twin):
+        def logits(self, source, target):
+            return self.run.logits(source, target) + 100
+
+    found = verify(run, Raised(run), SENTENCES, lambda done: None, Criterion(None, 0.999999))
+    assert found.problems == []

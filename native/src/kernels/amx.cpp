@@ -1,8 +1,8 @@
 // The set "amx": products of int8 and bf16 by the tile registers of processors with AMX, the rest of "avx512_vnni".
 //
 // Tiles 0 and 1 hold the sums of up to 16 rows with the 16 first and 16 last outputs of a panel, 2 and 3 those of up to
-// 16 rows more; 4 and 5 the rows' inputs, 6 and 7 the weights of the panel's halves. A group of four bytes of 32 outputs
-// is 128 bytes of a panel, so a tile of weights is 16 groups of one half.
+// 16 rows more; 4 and 5 the rows' inputs, 6 and 7 the weights of the panel's halves. A group of four bytes of 32
+// outputs is 128 bytes of a panel, so a tile of weights is 16 groups of one half.
 #include "sets.h"
 
 #if defined(__x86_64__)
@@ -58,7 +58,7 @@ struct Bf16 {
   static V value(Sum sum, const Matrix&, std::int64_t, float) { return sum; }
 };
 
-constexpr std::int64_t kStepBytes = 64;                          // of a row, that one multiplication of tiles takes
+constexpr std::int64_t kStepBytes = 64;                         // of a row, that one multiplication of tiles takes
 constexpr std::int64_t kStepWeights = kStepBytes / 4 * kGroup;  // and of a panel
 
 // The weights of one panel, in whole steps; what is missing of the last one is zeros in `last`.
@@ -134,7 +134,8 @@ inline void sum_rows(const Work& work, int row, const PanelSteps& steps, const s
   }
 }
 
-// Shapes for `height` rows at once. Loaded anew for each product, some 200 cycles: other code of a thread may use tiles.
+// Shapes for `height` rows at once. Loaded anew for each product, which takes some 200 cycles: between two products the
+// same thread may run other code that uses tiles.
 inline void shape_tiles(int height) {
   const int first = least(height, kTileRows);
   const int second = height - first;

@@ -62,17 +62,6 @@ struct Pair {
   V second;
 };
 
-// The first numbers of a pair, a multiple of 8 of them.
-struct Part {
-  __mmask16 first;
-  __mmask16 second;
-  __mmask32 both;
-};
-inline Part part_of(int n) {
-  const auto both = static_cast<__mmask32>((std::uint64_t{1} << n) - 1u);
-  return {static_cast<__mmask16>(both), static_cast<__mmask16>(both >> 16), both};
-}
-
 // How many pairs of key or value numbers attention holds at once.
 constexpr int kMostPairs = 2;
 
@@ -80,15 +69,12 @@ inline Pair split_bf16(__m512i numbers) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(numbers, 16)),
           _mm512_castsi512_ps(_mm512_and_si512(numbers, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
-inline Pair load_bf16(const std::uint16_t* x, const Part& part) {
-  return split_bf16(_mm512_maskz_loadu_epi16(part.both, x));
+inline Pair load_bf16(const std::uint16_t* x) { return split_bf16(_mm512_loadu_si512(x)); }
+inline Pair load_bf16(const std::uint16_t* x, int count) {
+  return split_bf16(_mm512_maskz_loadu_epi16(static_cast<__mmask32>((std::uint64_t{1} << count) - 1u), x));
 }
-inline Pair load_floats(const float* x, const Part& part) {
-  return {_mm512_maskz_loadu_ps(part.first, x), _mm512_maskz_loadu_ps(part.second, x + kLanes)};
-}
-inline void store_floats(float* out, const Pair& pair, const Part& part) {
-  _mm512_mask_storeu_ps(out, part.first, pair.first);
-  _mm512_mask_storeu_ps(out + kLanes, part.second, pair.second);
+inline Pair load_floats(const float* x, int count) {
+  return {load(x, count < kLanes ? count : kLanes), load(x + kLanes, count < kLanes ? 0 : count - kLanes)};
 }
 inline Pair arrange(const Pair& pair) {
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);

@@ -1,5 +1,5 @@
-// The tile instructions of AMX in plain C++, as Intel's manual has them (Software Developer's Manual, volume 2, LDTILECFG,
-// TILELOADD, TDPBUSD, TDPBF16PS). Slow, and only for tests. What faults on a processor ends the process here.
+// The tile instructions of AMX in plain C++, as Intel's manual has them (Software Developer's Manual, volume 2,
+// LDTILECFG, TILELOADD, TDPBUSD, TDPBF16PS). Slow, only for tests. What faults on a processor ends the process here.
 #pragma once
 
 #include <cstddef>

@@ -7,18 +7,21 @@
 
 constexpr int kPair = 2 * kLanes;
 
-template <Number number>
-inline Pair load_pair(const std::byte* numbers, const Part& part) {
+// The first `count` numbers of a pair, 8 or a multiple of 8; the others are zeros. All of them where `whole`.
+template <Number number, bool whole>
+inline Pair load_pair(const std::byte* numbers, int count) {
   if constexpr (number == Number::f32) {
-    return load_floats(reinterpret_cast<const float*>(numbers), part);
+    const auto* x = reinterpret_cast<const float*>(numbers);
+    return whole ? Pair{load(x), load(x + kLanes)} : load_floats(x, count);
   } else {
-    return load_bf16(reinterpret_cast<const std::uint16_t*>(numbers), part);
+    const auto* x = reinterpret_cast<const std::uint16_t*>(numbers);
+    return whole ? load_bf16(x) : load_bf16(x, count);
   }
 }
 
-template <Number number>
-inline Pair load_query(const float* query, const Part& part) {
-  const Pair pair = load_floats(query, part);
+template <Number number, bool whole>
+inline Pair load_query(const float* query, int count) {
+  const Pair pair = load_pair<Number::f32, whole>(reinterpret_cast<const std::byte*>(query), count);
   return number == Number::f32 ? pair : arrange(pair);
 }
 
@@ -26,57 +29,61 @@ inline std::int64_t offset(const std::uint8_t* slots, int t, std::int64_t step, 
   return t * step + (slots == nullptr ? 0 : std::int64_t{slots[t]} * width);
 }
 
-inline void prefetch(const std::byte* from, std::int64_t bytes) {
-  for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
-}
-
-// What is computed together: kLanes positions from `first` on, of which `count` are there.
+// Where the keys of kLanes positions stand, of which `count` are there.
 struct Positions {
   const std::byte* keys[kLanes];
-  int first;
   int count;
 };
 
 template <Number number>
 inline void find_positions(const Attended& attended, int first, Positions& positions) {
-  const int size = size_of(number);
-  const std::int64_t key_bytes = std::int64_t{attended.key_width} * size;
-  const std::int64_t value_bytes = std::int64_t{attended.value_width} * size;
-  positions.first = first;
   positions.count = least(attended.length - first, kLanes);
   for (int i = 0; i < positions.count; ++i) {
-    const int t = first + i;
-    positions.keys[i] = attended.keys + offset(attended.slots, t, attended.key_step, attended.key_width) * size;
-    prefetch(attended.values + offset(attended.slots, t, attended.value_step, attended.value_width) * size, value_bytes);
-    if (t + kLanes < attended.length) {
-      const std::int64_t next = offset(attended.slots, t + kLanes, attended.key_step, attended.key_width);
-      prefetch(attended.keys + next * size, key_bytes);
-    }
+    const std::int64_t place = offset(attended.slots, first + i, attended.key_step, attended.key_width);
+    positions.keys[i] = attended.keys + place * size_of(number);
   }
 }
 
-// Adds to `parts` the products over kPairs pairs of numbers that begin at `from`; the last pair may be a part only.
-template <Number number, int kQueries, int kPairs>
-inline void add_scores(const Positions& positions, const Queries& queries, int query, int from, int width,
+// Ask for the values of these positions and the keys of the next, where slots hide them from the processor's own foresight
+// (which it is left to elsewhere: asking costs more than it brings).
+template <Number number>
+inline void prefetch(const Attended& attended, int first, int count) {
+  const int size = size_of(number);
+  for (int t = first; t < first + count; ++t) {
+    const std::byte* value = attended.values + offset(attended.slots, t, attended.value_step, attended.value_width) * size;
+    for (int i = 0; i < attended.value_width * size; i += 64) __builtin_prefetch(value + i);
+    if (t + kLanes >= attended.length) continue;
+    const std::byte* key = attended.keys + offset(attended.slots, t + kLanes, attended.key_step, attended.key_width) * size;
+    for (int i = 0; i < attended.key_width * size; i += 64) __builtin_prefetch(key + i);
+  }
+}
+
+// Adds to `parts` the products over kPairs whole pairs of numbers from `from` on, or over the rest of less than a pair.
+template <Number number, int kQueries, int kPairs, bool whole>
+inline void add_scores(const Positions& positions, const Queries& queries, int query, int from, int rest,
                        V (&parts)[kQueries][kLanes]) {
-  const Part whole = part_of(kPair);
-  const Part last = part_of(least(width - from - (kPairs - 1) * kPair, kPair));
   Pair asked[kQueries][kPairs];
+  ATTENTO_UNROLL
   for (int q = 0; q < kQueries; ++q) {
     const float* x = queries.queries + (query + q) * queries.stride + from;
-    for (int c = 0; c < kPairs; ++c) asked[q][c] = load_query<number>(x + c * kPair, c + 1 == kPairs ? last : whole);
+    ATTENTO_UNROLL
+    for (int c = 0; c < kPairs; ++c) asked[q][c] = load_query<number, whole>(x + c * kPair, rest);
   }
   for (int i = 0; i < positions.count; ++i) {
     const std::byte* key = positions.keys[i] + std::int64_t{from} * size_of(number);
     V total[kQueries];
+    ATTENTO_UNROLL
     for (int q = 0; q < kQueries; ++q) total[q] = from == 0 ? zeros() : parts[q][i];
+    ATTENTO_UNROLL
     for (int c = 0; c < kPairs; ++c) {
-      const Pair pair = load_pair<number>(key + c * kPair * size_of(number), c + 1 == kPairs ? last : whole);
+      const Pair pair = load_pair<number, whole>(key + c * kPair * size_of(number), rest);
+      ATTENTO_UNROLL
       for (int q = 0; q < kQueries; ++q) {
         total[q] = add_product(asked[q][c].first, pair.first, total[q]);
         total[q] = add_product(asked[q][c].second, pair.second, total[q]);
       }
     }
+    ATTENTO_UNROLL
     for (int q = 0; q < kQueries; ++q) parts[q][i] = total[q];
   }
 }
@@ -87,15 +94,15 @@ inline void score(const Attended& attended, const Queries& queries, int query) {
   V parts[kQueries][kLanes];
   for (int first = 0; first < attended.length; first += kLanes) {
     find_positions<number>(attended, first, positions);
-    for (int from = 0; from < attended.key_width;) {
-      if (attended.key_width - from > kPair && kMostPairs == 2) {
-        add_scores<number, kQueries, 2>(positions, queries, query, from, attended.key_width, parts);
-        from += 2 * kPair;
-      } else {
-        add_scores<number, kQueries, 1>(positions, queries, query, from, attended.key_width, parts);
-        from += kPair;
-      }
+    if (attended.slots != nullptr) prefetch<number>(attended, first, positions.count);
+    int from = 0, rest = attended.key_width;
+    for (; kMostPairs == 2 && rest >= 2 * kPair; from += 2 * kPair, rest -= 2 * kPair) {
+      add_scores<number, kQueries, kMostPairs, true>(positions, queries, query, from, rest, parts);
     }
+    for (; rest >= kPair; from += kPair, rest -= kPair) {
+      add_scores<number, kQueries, 1, true>(positions, queries, query, from, rest, parts);
+    }
+    if (rest > 0) add_scores<number, kQueries, 1, false>(positions, queries, query, from, rest, parts);
     for (int q = 0; q < kQueries; ++q) {
       for (int i = positions.count; i < kLanes; ++i) parts[q][i] = zeros();
       V scores = multiply(sums_of(parts[q]), all(queries.scale));
@@ -107,8 +114,9 @@ inline void score(const Attended& attended, const Queries& queries, int query) {
   }
 }
 
-// The scores become weights in place. A row of minus infinities becomes zeros.
-inline void softmax(float* scores, int length) {
+// The scores become weights in place, all of them too great by one factor, whose inverse is returned: the contexts need
+// not wait for it. A row of minus infinities becomes zeros.
+inline float exponentials(float* scores, int length) {
   const V lowest = all(-kInfinity);
   const float greatest = greatest_of(scores, length);
   const V centre = all(greatest == -kInfinity ? 0.0f : greatest);
@@ -119,29 +127,35 @@ inline void softmax(float* scores, int length) {
     total = add(total, weights);
     store(scores + t, weights, n);
   }
-  const float all_of_them = sum(total);
-  const V inverse = all(all_of_them == 0.0f ? 0.0f : 1.0f / all_of_them);
+  const float factor = sum(total);
+  return factor == 0.0f ? 0.0f : 1.0f / factor;
+}
+
+inline void scale(float* weights, int length, float factor) {
   for (int t = 0; t < length; t += kLanes) {
     const int n = least(length - t, kLanes);
-    store(scores + t, multiply(load(scores + t, n), inverse), n);
+    store(weights + t, multiply(load(weights + t, n), all(factor)), n);
   }
 }
 
-// Writes kPairs pairs of the contexts that begin at `from`.
-template <Number number, int kQueries, int kPairs>
-inline void add_values(const Attended& attended, const Queries& queries, int query, int from) {
-  const Part whole = part_of(kPair);
-  const Part last = part_of(least(attended.value_width - from - (kPairs - 1) * kPair, kPair));
+// Writes kPairs whole pairs of the contexts from `from` on, or the rest of less than a pair, times each query's factor.
+template <Number number, int kQueries, int kPairs, bool whole>
+inline void add_values(const Attended& attended, const Queries& queries, int query, int from, int rest,
+                       const float* factors) {
   const float* weights = queries.weights + std::int64_t{query} * attended.length;
   Pair totals[kQueries][kPairs];
+  ATTENTO_UNROLL
   for (int q = 0; q < kQueries; ++q) {
+    ATTENTO_UNROLL
     for (int c = 0; c < kPairs; ++c) totals[q][c] = Pair{zeros(), zeros()};
   }
   for (int t = 0; t < attended.length; ++t) {
     const std::int64_t place = offset(attended.slots, t, attended.value_step, attended.value_width) + from;
     const std::byte* value = attended.values + place * size_of(number);
+    ATTENTO_UNROLL
     for (int c = 0; c < kPairs; ++c) {
-      const Pair pair = load_pair<number>(value + c * kPair * size_of(number), c + 1 == kPairs ? last : whole);
+      const Pair pair = load_pair<number, whole>(value + c * kPair * size_of(number), rest);
+      ATTENTO_UNROLL
       for (int q = 0; q < kQueries; ++q) {
         const V weight = all(weights[std::int64_t{q} * attended.length + t]);
         totals[q][c].first = add_product(weight, pair.first, totals[q][c].first);
@@ -149,11 +163,16 @@ inline void add_values(const Attended& attended, const Queries& queries, int que
       }
     }
   }
+  ATTENTO_UNROLL
   for (int q = 0; q < kQueries; ++q) {
     float* context = queries.contexts + (query + q) * queries.context_stride + from;
+    const V factor = all(factors[q]);
+    ATTENTO_UNROLL
     for (int c = 0; c < kPairs; ++c) {
-      const Pair pair = number == Number::f32 ? totals[q][c] : restore(totals[q][c]);
-      store_floats(context + c * kPair, pair, c + 1 == kPairs ? last : whole);
+      const Pair total = {multiply(totals[q][c].first, factor), multiply(totals[q][c].second, factor)};
+      const Pair pair = number == Number::f32 ? total : restore(total);
+      store(context + c * kPair, pair.first, whole ? kLanes : least(rest, kLanes));
+      if (whole || rest > kLanes) store(context + c * kPair + kLanes, pair.second, whole ? kLanes : rest - kLanes);
     }
   }
 }
@@ -161,16 +180,18 @@ inline void add_values(const Attended& attended, const Queries& queries, int que
 template <Number number, int kQueries>
 void attend_block(const Attended& attended, const Queries& queries, int query) {
   score<number, kQueries>(attended, queries, query);
-  for (int q = 0; q < kQueries; ++q) softmax(queries.weights + std::int64_t{query + q} * attended.length, attended.length);
-  for (int from = 0; from < attended.value_width;) {
-    if (attended.value_width - from > kPair && kMostPairs == 2) {
-      add_values<number, kQueries, 2>(attended, queries, query, from);
-      from += 2 * kPair;
-    } else {
-      add_values<number, kQueries, 1>(attended, queries, query, from);
-      from += kPair;
-    }
+  float* weights = queries.weights + std::int64_t{query} * attended.length;
+  float factors[kQueries];
+  for (int q = 0; q < kQueries; ++q) factors[q] = exponentials(weights + std::int64_t{q} * attended.length, attended.length);
+  int from = 0, rest = attended.value_width;
+  for (; kMostPairs == 2 && rest >= 2 * kPair; from += 2 * kPair, rest -= 2 * kPair) {
+    add_values<number, kQueries, kMostPairs, true>(attended, queries, query, from, rest, factors);
   }
+  for (; rest >= kPair; from += kPair, rest -= kPair) {
+    add_values<number, kQueries, 1, true>(attended, queries, query, from, rest, factors);
+  }
+  if (rest > 0) add_values<number, kQueries, 1, false>(attended, queries, query, from, rest, factors);
+  for (int q = 0; q < kQueries; ++q) scale(weights + std::int64_t{q} * attended.length, attended.length, factors[q]);
 }
 
 template <Number number>

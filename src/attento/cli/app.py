@@ -6,58 +6,84 @@ Exit status: 0 done · 1 the work failed (text, files, run folder, training) · 
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from keyword import iskeyword
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
+from typer.core import TyperGroup
 
 from attento import __version__
-from attento.cli.compare import compare
 from attento.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_USE, say, say_error
-from attento.cli.demo import demo
-from attento.cli.doctor import doctor
-from attento.cli.embed import embed
-from attento.cli.evaluate import evaluate
-from attento.cli.export import export
-from attento.cli.generate import generate
-from attento.cli.import_ import import_
-from attento.cli.info import info
-from attento.cli.inspect import inspect
-from attento.cli.prepare import prepare
-from attento.cli.probe import probe
-from attento.cli.train import train
-from attento.cli.translate import translate
 from attento.errors import AttentoError, ConfigError, MissingExtraError
 
 # Which extra brings a package that the core does without.
-EXTRA_OF = {"torch": "train", "jaxtyping": "train", "tensorboard": "train", "zstandard": "zstd", "plotly": "compare"}
+EXTRA_OF = {
+    "torch": "train",
+    "jaxtyping": "train",
+    "tensorboard": "train",
+    "zstandard": "zstd",
+    "plotly": "compare",
+    "attento_native": "native",
+}
+
+VERBS = (
+    "demo",
+    "prepare",
+    "train",
+    "translate",
+    "generate",
+    "embed",
+    "evaluate",
+    "inspect",
+    "probe",
+    "compare",
+    "import",
+    "export",
+    "bench",
+    "info",
+    "doctor",
+)
+
+
+class _Commands(Mapping[str, Any]):
+    """The verbs by name, each made when it is asked for: one verb does not wait for the imports of the others."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        # Python keeps the word `import` for itself.
+        word = f"{name}_" if iskeyword(name) else name
+        verb = typer.Typer(add_completion=False)
+        verb.command(name)(getattr(import_module(f"attento.cli.{word}"), word))
+        return typer.main.get_command(verb)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class _Verbs(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = cast(MutableMapping[str, Any], _Commands())
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
 
 app = typer.Typer(
     name="attento",
+    cls=_Verbs,
     help="Train translation and language models on your text, use them, measure, look inside.",
     epilog="Exit status: 0 done, 1 the work failed, 2 the command or a setting is wrong, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-VERBS = (
-    demo,
-    prepare,
-    train,
-    translate,
-    generate,
-    embed,
-    evaluate,
-    inspect,
-    probe,
-    compare,
-    import_,
-    export,
-    info,
-    doctor,
-)
-for verb in VERBS:
-    # Python keeps the word `import` for itself.
-    app.command(verb.__name__.removesuffix("_"))(verb)
 
 
 def _show_version(wanted: bool) -> bool:

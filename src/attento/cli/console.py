@@ -3,12 +3,10 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -17,6 +15,9 @@ class StageProgress:
     """Shows how far each stage of a long work is: a bar on a terminal, a line elsewhere; a context manager."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -48,16 +49,33 @@ class StageProgress:
 
 def say(message: str) -> None:
     """Tell the user something on stderr."""
-    Console(stderr=True).print(Text(message), soft_wrap=True)
+    _tell(("", message))
 
 
 def say_error(message: str) -> None:
     """Tell the user what went wrong; brackets in the message are text, and lines are not broken."""
-    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    _tell(("bold red", "error: "), ("", message))
+
+
+def _tell(*parts: tuple[str, str]) -> None:
+    """Print styled text on stderr, and import what styles it only where style can be seen."""
+    if sys.stderr is None:
+        return
+    if not sys.stderr.isatty():
+        print("".join(text for _, text in parts), file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text.assemble(*((text, style) for style, text in parts)), soft_wrap=True)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
     """Print a table on stdout; the columns named in `numbers` stand to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")

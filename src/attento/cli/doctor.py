@@ -27,6 +27,7 @@ _PACKAGES: tuple[tuple[str, str | None, str], ...] = (
     ("torch", "train", "training and translation"),
     ("jaxtyping", "train", "tensor shapes"),
     ("tensorboard", "train", "training curves"),
+    ("attento-native", "native", "translation without torch, several times faster"),
     ("plotly", "compare", "reports of comparisons"),
     ("zstandard", "zstd", ".zst corpora"),
 )
@@ -55,6 +56,7 @@ class DoctorReport:
     memory_gib: float | None
     device: str | None
     precision: str | None
+    native_kernels: str | None
     packages: tuple[PackageReport, ...]
 
     @property
@@ -90,6 +92,7 @@ def _examine() -> DoctorReport:
         memory_gib=_measure_memory(),
         device=device,
         precision=precision,
+        native_kernels=_find_kernels(),
         packages=tuple(_examine_package(name, extra, purpose) for name, extra, purpose in _PACKAGES),
     )
 
@@ -118,6 +121,16 @@ def _choose_device() -> tuple[str | None, str | None]:
     return name, "bf16" if has_fast_bf16(device) else "fp32"
 
 
+def _find_kernels() -> str | None:
+    """Return the set of kernels that the native engine would use on this processor, and those it could."""
+    try:
+        from attento_native import available_kernels
+    except ImportError:
+        return None
+    best, *others = available_kernels()
+    return f"{best} (could use {', '.join(others)})" if others else best
+
+
 def _measure_memory() -> float | None:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -139,6 +152,7 @@ def _show(report: DoctorReport) -> None:
         ("memory", memory),
         ("device", report.device or "none: torch cannot be imported"),
         ("training precision", report.precision or "none"),
+        ("native engine", report.native_kernels or "none: attento_native cannot be imported"),
     ]
     show_table(("this machine", ""), machine)
     print()

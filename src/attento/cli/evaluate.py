@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attento.cli.options import BeamSize, Device, Json, LengthPenalty, Run
+from attento.cli.options import (
+    BeamSize,
+    Device,
+    Engine,
+    Json,
+    LengthPenalty,
+    MinLength,
+    NoRepeatNgram,
+    TranslationRun,
+)
 from attento.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +24,7 @@ _TRANSLATION, _LANGUAGE, _LABELS = "Translation models", "Language models", "Sen
 
 
 def evaluate(
-    run: Run,
+    run: TranslationRun,
     source: Annotated[
         Path | None,
         typer.Option("--source", metavar="FILE", help="Text to translate, a line each.", rich_help_panel=_TRANSLATION),
@@ -39,6 +48,8 @@ def evaluate(
     ] = False,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
+    min_length: MinLength = None,
+    no_repeat_ngram: NoRepeatNgram = None,
     split_sentences: Annotated[
         bool,
         typer.Option(
@@ -66,6 +77,7 @@ def evaluate(
             rich_help_panel=_LABELS,
         ),
     ] = None,
+    engine: Engine = "auto",
     device: Device = None,
     output: Annotated[
         Path | None,
@@ -90,7 +102,10 @@ def evaluate(
         "--lowercase": lowercase or None,
         "--beam-size": beam_size,
         "--length-penalty": length_penalty,
+        "--min-length": min_length,
+        "--no-repeat-ngram": no_repeat_ngram,
         "--split-sentences": split_sentences or None,
+        "--engine": None if engine == "auto" else engine,
         "--text": text,
         "--start": start,
         "--stop": stop,
@@ -101,12 +116,18 @@ def evaluate(
     from attento.cli import scoring
 
     report: scoring.Report
+    search = {
+        "beam_size": beam_size,
+        "length_penalty": length_penalty,
+        "min_length": min_length,
+        "no_repeat_ngram": no_repeat_ngram,
+    }
     if source is not None and reference is not None:
         report = scoring.score_translations(
             run,
             source,
             reference,
-            scoring.TranslationOptions(tokenize, lowercase, beam_size, length_penalty, split_sentences),
+            scoring.TranslationOptions(tokenize, lowercase, split_sentences, search, engine),
             device=device,
             output=output,
         )
@@ -126,7 +147,17 @@ _OF_TEXT = (("--text",), ("--start", "--stop"))
 _FLAGS = {
     "translation": (
         ("--source", "--reference"),
-        ("--tokenize", "--lowercase", "--beam-size", "--length-penalty", "--split-sentences", "--output"),
+        (
+            "--tokenize",
+            "--lowercase",
+            "--beam-size",
+            "--length-penalty",
+            "--min-length",
+            "--no-repeat-ngram",
+            "--split-sentences",
+            "--engine",
+            "--output",
+        ),
     ),
     "language_modeling": _OF_TEXT,
     "classification": (("--labelled",), ("--output",)),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from attento.config import Settings
+    from attento.engines.choose import EngineChoice
     from attento.models.anatomy import Part
     from attento.models.config import ModelConfig
 
@@ -41,10 +42,13 @@ class ModelInfo:
     roles: dict[str, int]
     layers: tuple[ParameterInfo, ...]
     tree: "Part"
+    engine: "EngineChoice | None"
 
     def to_json(self) -> dict[str, object]:
         """Return the same as plain values, each size by its name."""
-        return {name: value for name, value in asdict(self).items() if name not in ("sizes", "tree")} | self.sizes
+        engine = {} if self.engine is None else {"engine": {"name": self.engine.engine, "why": self.engine.why}}
+        left_out = ("sizes", "tree", "engine")
+        return {name: value for name, value in asdict(self).items() if name not in left_out} | engine | self.sizes
 
 
 def info(
@@ -61,7 +65,7 @@ def info(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show layers, shapes and parameters of a preset or of a trained model."""
+    """Show layers, shapes and parameters of a preset or of a trained model, and what would translate with it."""
     if list_presets:
         _show_presets(as_json)
         return
@@ -102,8 +106,10 @@ def _describe_preset(name: str, vocab_size: int | None) -> ModelInfo:
 
 
 def _describe_run(path: Path) -> ModelInfo:
+    from attento.engines.choose import choose_engine
     from attento.engines.classification import read_labels
     from attento.engines.loading import load_weights, model_settings
+    from attento.engines.task import run_kind
     from attento.models.config import ClassifierModelConfig
     from attento.run_folder import RunFolder
     from attento.text.tokenizer import TokenizerPair
@@ -116,7 +122,8 @@ def _describe_run(path: Path) -> ModelInfo:
     if not list(model.parameters()):
         # It is made of tables, and how long they are is known to the file alone.
         load_weights(model.to_empty(device="cpu"), run.weights)
-    return _describe(str(path), config, model, sizes)
+    choice = choose_engine(path) if run_kind(path).task == "translation" else None
+    return _describe(str(path), config, model, sizes, choice)
 
 
 def _shapes(config: "ModelConfig", source: int, target: int, classes: int = 0) -> "tuple[nn.Module, dict[str, int]]":
@@ -142,7 +149,9 @@ def _shapes(config: "ModelConfig", source: int, target: int, classes: int = 0) -
         return build_translation_model(config, source, target), sizes
 
 
-def _describe(name: str, config: "Settings", model: "nn.Module", sizes: dict[str, int]) -> ModelInfo:
+def _describe(
+    name: str, config: "Settings", model: "nn.Module", sizes: dict[str, int], engine: "EngineChoice | None" = None
+) -> ModelInfo:
     from attento.models.anatomy import anatomy, parameters_by_role
 
     tensors: list[tuple[str, Tensor]] = [*model.named_parameters()] or [*model.named_buffers()]
@@ -160,6 +169,7 @@ def _describe(name: str, config: "Settings", model: "nn.Module", sizes: dict[str
         roles=parameters_by_role(model),
         layers=layers,
         tree=anatomy(model),
+        engine=engine,
     )
 
 
@@ -174,6 +184,8 @@ def _show(described: ModelInfo) -> None:
     show_table(("setting", "value"), [(key, str(value)) for key, value in described.settings.items()])
     sizes = ", ".join(f"{name} {size:,}" for name, size in described.sizes.items())
     say(f"{described.name}: {described.parameters:,} parameters, {sizes}")
+    if described.engine is not None:
+        say(f"engine for translation: {described.engine.engine} ({described.engine.why})")
 
 
 def _tree_rows(part: "Part", depth: int = 0) -> Iterator[tuple[str, str, str, str]]:

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from attento.cli.console import say
+
 if TYPE_CHECKING:
     from attento.decoding.config import SamplingConfig, SearchConfig
+    from attento.engines.choose import EngineName
+    from attento.translator import Translator
 
 DataRoot = Annotated[
     Path, typer.Option("--data", metavar="DIR", envvar="ATTENTO_DATA", help="Folder that the recipe's corpora are in.")
@@ -26,6 +30,16 @@ Device = Annotated[
     str | None,
     typer.Option("--device", help="cpu, cuda or cuda:N; the best one at hand by default.", show_default=False),
 ]
+TranslationRun = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run folder that `attento train` made, or a packed model.", show_default=False
+    ),
+]
+Engine = Annotated[
+    Literal["auto", "torch", "native", "reference"],
+    typer.Option("--engine", help="What computes; auto takes the fastest one at hand (see `attento info RUN`)."),
+]
 BeamSize = Annotated[
     int | None,
     typer.Option(
@@ -35,6 +49,20 @@ BeamSize = Annotated[
 LengthPenalty = Annotated[
     float | None,
     typer.Option("--length-penalty", help="GNMT alpha, 0 for none. By default the run's own.", show_default=False),
+]
+MinLength = Annotated[
+    int | None,
+    typer.Option(
+        "--min-length", help="Pieces that a translation has at least. By default the run's own.", show_default=False
+    ),
+]
+NoRepeatNgram = Annotated[
+    int | None,
+    typer.Option(
+        "--no-repeat-ngram",
+        help="So many pieces in a row never stand twice in a translation; 0 lets them. By default the run's own.",
+        show_default=False,
+    ),
 ]
 
 Temperature = Annotated[
@@ -68,24 +96,32 @@ def read_sampling(
     return check_settings(SamplingConfig, _given(given), origin="sampling flags")
 
 
-def change_search(
-    search: "SearchConfig",
-    beam_size: int | None,
-    length_penalty: float | None,
-    n_best: int | None = None,
-    sampling: "SamplingConfig | None" = None,
-) -> "SearchConfig":
-    """Return the run's way to search with what was given on the command line in its place.
+def change_search(search: "SearchConfig", **given: Any) -> "SearchConfig":
+    """Return the run's way to search with what was given on the command line, by its names, in its place.
 
     Raises:
         ConfigError: a value is out of range, or the values do not go together.
     """
     from attento.config import check_settings
 
-    given = {"beam_size": beam_size, "length_penalty": length_penalty, "n_best": n_best, "sampling": sampling}
     # Who asks for a beam does not want draws.
-    drawn = {"sampling": None} if beam_size is not None else {}
+    drawn = {"sampling": None} if given.get("beam_size") is not None else {}
     return check_settings(type(search), search.model_dump() | drawn | _given(given), origin="search flags")
+
+
+def load_translator(run: Path, device: str | None, engine: "EngineName") -> "Translator":
+    """Load the model to translate with, and tell what should be known about the engine that was chosen.
+
+    Raises:
+        AttentoError: as `Translator.load`.
+    """
+    from attento.engines.choose import choose_engine
+    from attento.translator import Translator
+
+    choice = choose_engine(run, engine, device)
+    if choice.note is not None:
+        say(f"note: {choice.note}")
+    return Translator.load(run, device=device, engine=choice.engine)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

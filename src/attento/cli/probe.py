@@ -1,5 +1,6 @@
 """`attento probe`: test what a trained model's attention means, instead of looking alone."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,11 +48,12 @@ def probe(
     from attento.inspection.probes.choose import Asking
     from attento.inspection.probes.choose import probe as ask
 
-    result = ask(run, task, Asking(sentences, data, device, seed))
+    # Opened first: a page that cannot be written is told before the model is asked, which may take minutes.
+    with nullcontext() if output is None else open_output(output) as file:
+        result = ask(run, task, Asking(sentences, data, device, seed))
+        if file is not None:
+            file.write(result.page())
     if output is not None:
-        page = result.page()
-        with open_output(output) as file:
-            file.write(page)
         say(f"page: {output}")
     if as_json:
         print(result.to_json())

@@ -1,6 +1,6 @@
 """What `attento evaluate` does for each task: read the test set, let the model work, score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,11 @@ from typing import TypeAlias
 
 from attento.cli.console import say
 from attento.cli.files import open_output, read_text, refuse_overwriting
-from attento.cli.options import change_search
+from attento.cli.options import change_search, load_translator
 from attento.config import Settings, check_settings, read_yaml
 from attento.data.labels.config import LabelDataConfig, LabelledCorpusConfig
 from attento.data.stream.config import TextCorpusConfig
+from attento.engines.choose import EngineName
 from attento.errors import InputError
 from attento.evaluation.classification import ClassificationReport, evaluate_labels
 from attento.evaluation.language import LanguageReport
@@ -28,9 +29,9 @@ class TranslationOptions:
 
     tokenize: str | None
     lowercase: bool
-    beam_size: int | None
-    length_penalty: float | None
     split_sentences: bool
+    search: Mapping[str, float | None]
+    engine: EngineName
 
 
 def score_translations(
@@ -43,10 +44,8 @@ def score_translations(
     """
     refuse_overwriting(output, source, reference)
     sources, references = _read_test_set(source, reference)
-    from attento.translator import Translator
-
-    translator = Translator.load(run, device=device)
-    search = change_search(translator.search, options.beam_size, options.length_penalty)
+    translator = load_translator(run, device, options.engine)
+    search = change_search(translator.search, **options.search)
     language, tokenize, lowercase = translator.target_language, options.tokenize, options.lowercase
     # What is wrong with the references or the tokenizer shall show before the long work, not after.
     corpus_bleu([""] * len(references), references, target_language=language, tokenize=tokenize, lowercase=lowercase)

@@ -15,14 +15,18 @@ from attento.cli.files import open_output, read_text, refuse_overwriting
 from attento.cli.options import (
     BeamSize,
     Device,
+    Engine,
     Json,
     LengthPenalty,
-    Run,
+    MinLength,
+    NoRepeatNgram,
     Seed,
     Temperature,
     TopK,
     TopP,
+    TranslationRun,
     change_search,
+    load_translator,
     read_sampling,
 )
 
@@ -35,7 +39,7 @@ CHUNK_LINES = 1024
 
 
 def translate(
-    run: Run,
+    run: TranslationRun,
     text: Annotated[
         list[str] | None,
         typer.Argument(help="Texts to translate, after -- where one begins with a dash; stdin if none."),
@@ -48,6 +52,8 @@ def translate(
     ] = None,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
+    min_length: MinLength = None,
+    no_repeat_ngram: NoRepeatNgram = None,
     n_best: Annotated[
         int | None,
         typer.Option("--n-best", help="Print so many translations a line: line number, score, text, tab-separated."),
@@ -62,6 +68,12 @@ def translate(
     whole_lines: Annotated[
         bool, typer.Option("--whole-lines", help="Translate each line in one piece instead of sentence by sentence.")
     ] = False,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix", metavar="TEXT", help="Let each translation begin with this, for lines of one sentence."
+        ),
+    ] = None,
     alignment: Annotated[
         bool,
         typer.Option(
@@ -70,6 +82,7 @@ def translate(
             "line in one piece.",
         ),
     ] = False,
+    engine: Engine = "auto",
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -88,11 +101,17 @@ def translate(
     sampling = read_sampling(temperature, top_k, top_p, seed) if sample else None
     refuse_overwriting(output, input)
     lines = iter(text) if text else read_text(input)
-    from attento.translator import Translator
-
-    translator = Translator.load(run, device=device)
+    translator = load_translator(run, device, engine)
     aligner = _load_aligner(run, device) if alignment else None
-    search = change_search(translator.search, beam_size, length_penalty, n_best, sampling)
+    search = change_search(
+        translator.search,
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        min_length=min_length,
+        no_repeat_ngram=no_repeat_ngram,
+        n_best=n_best,
+        sampling=sampling,
+    )
     typed = not text and input is None and sys.stdin.isatty()
     if typed:
         say("Type a line and press Enter; end with Ctrl-D.")
@@ -100,7 +119,10 @@ def translate(
     with open_output(output) as file:
         for chunk in _chunks(lines, 1 if typed else CHUNK_LINES):
             for translation in translator.translate(
-                chunk, search=search, split_sentences=not (whole_lines or alignment)
+                chunk,
+                search=search,
+                split_sentences=not (whole_lines or alignment),
+                prefixes=None if prefix is None else [prefix] * len(chunk),
             ):
                 number += 1
                 links = None if aligner is None else aligner.pharaoh(translation.source, translation.text)

@@ -78,6 +78,12 @@ def put_in_place(folder: Path, output: Path) -> None:
         folder.rename(output)
 
 
+def put_file_in_place(file: Path, output: Path) -> None:
+    """Rename a finished file to its place; an older one there is replaced in the same moment."""
+    _flush_to_disk(file)
+    file.replace(output)
+
+
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())

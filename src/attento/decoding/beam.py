@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from attento.decoding.constraints import Constraints
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.penalties import gnmt_length_penalty
 from attento.decoding.step import Step, next_log_probabilities
@@ -43,6 +44,7 @@ def beam_search(
     max_lengths: Int[Tensor, " B"],
     length_penalty: float = 0.6,
     n_best: int = 1,
+    constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
     """Find the `n_best` hypotheses of highest score for every sentence, best first (see the module for what exactly).
 
@@ -57,6 +59,7 @@ def beam_search(
         max_lengths: the cap of each sentence, in pieces (eos not counted).
         length_penalty: GNMT alpha.
         n_best: hypotheses returned for a sentence. A larger number leaves the first ones as they are.
+        constraints: what the outputs must hold and must not.
 
     Raises:
         ConfigError: `n_best` is not within 1 to `beam_size`, or `length_penalty` is negative.
@@ -71,7 +74,10 @@ def beam_search(
             break
         logits, state = step(live.tokens[:, -1:], state)
         at_cap = max_lengths[live.sentence] == length
-        extensions = _extensions(next_log_probabilities(logits), at_cap, beam_size, eos_id)
+        log_probs = next_log_probabilities(logits)
+        if constraints is not None:
+            log_probs = constraints.apply(log_probs, live.tokens[:, 1:], live.sentence, at_cap, eos_id)
+        extensions = _extensions(log_probs, at_cap, beam_size, eos_id)
         best = _best_candidates(live, extensions, len(caps), beam_size)
         ended = best.exists & (best.token == eos_id)
         if ended.any():
@@ -203,9 +209,9 @@ def _best_tokens(log_probs: Float[Tensor, "N V"], number: int) -> Int[Tensor, "N
     if number == log_probs.size(1):
         return log_probs.sort(dim=1, descending=True, stable=True).indices
     # `topk` picks among equals as it likes. Where the last one taken equals the first one left out, sort the whole row;
-    # it is rare, and sorting every row would cost many times the rest.
+    # it is rare, and sorting every row would cost many times the rest. Of forbidden ones any will do.
     values, tokens = log_probs.topk(number + 1, dim=1)
-    tied = values[:, number - 1] == values[:, number]
+    tied = (values[:, number - 1] == values[:, number]) & (values[:, number] > -torch.inf)
     if tied.any():
         order = log_probs[tied].sort(dim=1, descending=True, stable=True).indices
         tokens[tied] = order[:, : number + 1]

@@ -24,6 +24,10 @@ class SearchConfig(Settings):
     )
     length_penalty: float = Field(0.6, ge=0, le=10, description="GNMT alpha; 0 leaves log-probabilities as they are")
     max_extra_length: NonNegativeInt = Field(50, description="how many pieces longer than its source an output may be")
+    min_length: NonNegativeInt = Field(0, description="pieces that an output has at least, where the cap lets it")
+    no_repeat_ngram: NonNegativeInt = Field(
+        0, description="so many pieces in a row never stand twice in an output; 0 lets them"
+    )
     n_best: PositiveInt = Field(1, description="hypotheses returned for a sentence, best first")
     sampling: SamplingConfig | None = Field(None, description="draw `n_best` hypotheses at random; search if null")
 

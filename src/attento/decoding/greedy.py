@@ -3,6 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attento.decoding.constraints import Constraints
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.path import follow
 from attento.decoding.step import Step
@@ -17,6 +18,7 @@ def greedy_search(
     eos_id: int,
     max_lengths: Int[Tensor, " B"],
     length_penalty: float = 0.0,
+    constraints: Constraints | None = None,
 ) -> list[Hypothesis]:
     """Extend every sentence by its most probable token until that is eos.
 
@@ -31,6 +33,7 @@ def greedy_search(
         eos_id: the token that ends an output.
         max_lengths: the cap of each sentence, in pieces (eos not counted).
         length_penalty: GNMT alpha; it changes the reported `score`, never the choice.
+        constraints: what the outputs must hold and must not.
     """
     return follow(
         step,
@@ -40,6 +43,7 @@ def greedy_search(
         eos_id=eos_id,
         max_lengths=max_lengths,
         length_penalty=length_penalty,
+        constraints=constraints,
     )
 
 

@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attento.decoding.constraints import Constraints
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.penalties import gnmt_length_penalty
 from attento.decoding.step import Step, next_log_probabilities
 from attento.nn.state import DecoderState
 
 Choice: TypeAlias = Callable[[Float[Tensor, "N V"], Int[Tensor, " N"], int], Int[Tensor, " N"]]
-"""Choose the next token of each row, given its log-probabilities, the sentence it belongs to, and how many pieces the
-hypotheses have. Row i of the answer may depend on row i of what is given only.
+"""Choose the next token of each row, given the log-probabilities (-inf where none may follow), the sentence it belongs
+to, and how many pieces the hypotheses have. Row i of the answer may depend on row i of what is given only.
 """
 
 
@@ -27,6 +28,7 @@ def follow(
     eos_id: int,
     max_lengths: Int[Tensor, " B"],
     length_penalty: float,
+    constraints: Constraints | None = None,
 ) -> list[Hypothesis]:
     """Extend every sentence by the token that is chosen for it until that is eos.
 
@@ -42,7 +44,11 @@ def follow(
     while rows.numel():
         logits, state = step(token[:, None], state)
         log_probs = next_log_probabilities(logits)
-        token = choose(log_probs, rows, len(columns)).masked_fill(max_lengths[rows] == len(columns), eos_id)
+        at_cap = max_lengths[rows] == len(columns)
+        if constraints is not None:
+            pieces = torch.stack(columns, dim=1)[rows] if columns else rows[:, None][:, :0]
+            log_probs = constraints.apply(log_probs, pieces, rows, at_cap, eos_id)
+        token = choose(log_probs, rows, len(columns)).masked_fill(at_cap, eos_id)
         log_probability[rows] += log_probs.gather(1, token[:, None]).squeeze(1)
         columns.append(torch.full_like(max_lengths, eos_id).index_put((rows,), token.to(max_lengths.dtype)))
         alive = (token != eos_id).nonzero().squeeze(1)

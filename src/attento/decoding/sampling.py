@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attento.decoding.constraints import Constraints
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.path import follow
 from attento.decoding.step import Step
@@ -31,6 +32,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     length_penalty: float = 0.0,
+    constraints: Constraints | None = None,
 ) -> list[Hypothesis]:
     """Draw one hypothesis a row.
 
@@ -51,6 +53,7 @@ def sample(
         top_k: draw from so many of the most probable tokens; see `next_token_probabilities`.
         top_p: draw from the most probable tokens that together have this probability; the same.
         length_penalty: GNMT alpha; it changes the reported `score`, never the draw.
+        constraints: what the outputs must hold and must not; the draw is from what they leave.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -69,6 +72,7 @@ def sample(
         eos_id=eos_id,
         max_lengths=max_lengths,
         length_penalty=length_penalty,
+        constraints=constraints,
     )
 
 

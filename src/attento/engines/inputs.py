@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 
 from attento.decoding.config import SearchConfig
+from attento.decoding.hypothesis import Hypothesis
 from attento.errors import InputError
 from attento.text.special import EOS_ID
+
+OF_NOTHING = Hypothesis(ids=(), log_probability=0.0, score=0.0, finished=True)
+"""What an empty source becomes, without that a model is asked."""
 
 
 def output_cap(source: Sequence[int], search: SearchConfig, max_target_length: int | None) -> int:

@@ -139,6 +139,16 @@ class NativeEngine:
         except ValueError as problem:
             raise InputError(str(problem)) from None
 
+    def product_rate(self) -> float:
+        """Return how many multiplications a second the kernels do on data in the nearest cache; takes a moment."""
+        return float(self._engine.product_rate())
+
+    def read_rate(self, size: int) -> float:
+        """Return how many bytes a second one thread reads of a stretch of `size` bytes; takes a moment."""
+        import attento_native
+
+        return float(attento_native.read_rate(size))
+
 
 def _native_search(search: SearchConfig) -> "attento_native.SearchSettings":
     import attento_native

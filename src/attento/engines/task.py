@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attento.config import read_yaml, suggest
+from attento.config import parse_yaml, read_yaml, suggest
+from attento.engines.inside import CONFIG, read_inside
 from attento.errors import ConfigError, RunFolderError
 from attento.run_folder import RunFolder
 
@@ -18,11 +19,11 @@ _NAMES: dict[Task, str] = {
     "denoising": "a denoising model",
 }
 _VERBS: dict[Task, str] = {
-    "translation": "`attento translate` or `attento evaluate --source FILE --reference FILE`",
-    "language_modeling": "`attento generate` or `attento evaluate --text FILE`",
-    "classification": "`attento evaluate --labelled FILE`",
-    "masked_language_modeling": "`attento embed` or `attento evaluate --text FILE`",
-    "denoising": "`attento evaluate --text FILE`",
+    "translation": "`attento translate`, `attento inspect` or `attento evaluate --source FILE --reference FILE`",
+    "language_modeling": "`attento generate`, `attento inspect` or `attento evaluate --text FILE`",
+    "classification": "`attento inspect` or `attento evaluate --labelled FILE`",
+    "masked_language_modeling": "`attento embed`, `attento inspect` or `attento evaluate --text FILE`",
+    "denoising": "`attento inspect` or `attento evaluate --text FILE`",
 }
 
 
@@ -40,14 +41,22 @@ class RunKind:
 
 
 def run_kind(run: Path) -> RunKind:
-    """Return what the model of a run folder is.
+    """Return what the model of a run folder, or of a packed file, is.
 
     Raises:
-        RunFolderError: the folder holds no finished model.
+        RunFolderError: there is no finished model.
         ConfigError: its settings cannot be read, or name a task that does not exist.
     """
-    config = RunFolder(run).require().config
-    tree = read_yaml(config)
+    config, tree = read_run_settings(run)
+    return kind_of(config, tree)
+
+
+def kind_of(config: Path, tree: dict[str, Any]) -> RunKind:
+    """Return what the model is that settings, which lie in `config`, describe.
+
+    Raises:
+        ConfigError: they name a task that does not exist.
+    """
     # Translation with a Transformer was the only task once, and had no name.
     name = _setting(tree, "data", "task", "translation")
     for task in _NAMES:
@@ -56,14 +65,38 @@ def run_kind(run: Path) -> RunKind:
     raise ConfigError(f"{config}: `data.task`: there is no task `{name}`{suggest(str(name), list(_NAMES))}")
 
 
-def expect_task(run: Path, task: Task) -> None:
-    """Check that the model of a run folder was trained to do what is wanted of it.
+def read_run_settings(run: Path) -> tuple[Path, dict[str, Any]]:
+    """Return where the settings of a run lie, in its folder or in a packed file, and all of them, unchecked.
 
     Raises:
-        RunFolderError: it was trained for another task, or the folder holds no finished model.
+        RunFolderError: there is no finished model.
+        ConfigError: the settings cannot be read.
+    """
+    folder = RunFolder(run)
+    # Without weights of its own a folder is what its packed model is.
+    packed = folder.packed if folder.packed.is_file() and not folder.weights.is_file() else run
+    if packed.is_file():
+        return packed / CONFIG, parse_yaml(read_inside(packed)[CONFIG], origin=str(packed / CONFIG))
+    config = folder.require().config
+    return config, read_yaml(config)
+
+
+def expect_task(run: Path, task: Task) -> None:
+    """Check that the model of a run folder, or of a packed file, was trained to do what is wanted of it.
+
+    Raises:
+        RunFolderError: it was trained for another task, or there is no finished model.
         ConfigError: its settings cannot be read, or name a task that does not exist.
     """
-    kind = run_kind(run)
+    check_task(run, run_kind(run), task)
+
+
+def check_task(run: Path, kind: RunKind, task: Task) -> None:
+    """Check that a run is of a task.
+
+    Raises:
+        RunFolderError: it is of another one.
+    """
     if kind.task != task:
         raise RunFolderError(
             f"{run}: holds {kind.text}, but {_NAMES[task]} is needed here; use {_VERBS[kind.task]} with it"

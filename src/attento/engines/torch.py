@@ -12,20 +12,20 @@ from torch import Tensor
 from attento.data.batches import inference_batches
 from attento.decoding.beam import beam_search
 from attento.decoding.config import SamplingConfig, SearchConfig
+from attento.decoding.constraints import Constraints
 from attento.decoding.greedy import greedy_search
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.sampling import sample
 from attento.device import choose_device
+from attento.engines.inputs import OF_NOTHING, check_prefixes, check_sources, output_cap
 from attento.engines.loading import PartOfSettings, evaluating, load_weights, open_run
-from attento.errors import ConfigError, InputError, RunFolderError
+from attento.errors import ConfigError, RunFolderError
 from attento.models.base import EncoderDecoder
 from attento.models.build import build_translation_model
 from attento.models.config import TranslationModelConfig
 from attento.nn.state import DecoderState
 from attento.text.special import BOS_ID, EOS_ID, PAD_ID
 from attento.text.tokenizer import TokenizerPair
-
-_OF_NOTHING = Hypothesis(ids=(), log_probability=0.0, score=0.0, finished=True)
 
 
 class TorchEngine:
@@ -74,7 +74,12 @@ class TorchEngine:
         """The most tokens a source may have, with the eos that the engine adds; None where there is no limit."""
         return self.model.max_source_length
 
-    def translate(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+    def translate(
+        self,
+        sources: Sequence[Sequence[int]],
+        search: SearchConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+    ) -> list[list[Hypothesis]]:
         """Return for every source, in order, its hypotheses, best first.
 
         A beam of one is searched greedily. With `search.sampling` all hypotheses are drawn instead, each by itself,
@@ -82,55 +87,56 @@ class TorchEngine:
         others; two draws may be alike.
 
         Sources are pieces without bos and eos; an output may be `search.max_extra_length` pieces longer, or as long as
-        the model can write if that is less. An empty source has the empty hypothesis, and the model is not asked.
+        the model can write if that is less. An empty source has the empty hypothesis, and the model is not asked. The
+        hypotheses of a source begin with its prefix, if prefixes are given (see `decoding.constraints`).
 
         Raises:
-            InputError: a source is longer than the model can read, or has an id that is not in its vocabulary.
+            InputError: a source is longer than the model can read, a prefix is longer than the output may be, there are
+                not as many prefixes as sources, or an id is not in the model's vocabulary.
             RunFolderError: the model's scores are not numbers.
         """
-        self._check(sources)
-        results = [[_OF_NOTHING]] * len(sources)
+        check_sources(sources, self.model.max_source_length, self.model.source_vocab_size)
+        caps = [output_cap(source, search, self.model.max_target_length) for source in sources]
+        if prefixes is not None:
+            check_prefixes(prefixes, caps, self.model.target_vocab_size)
+        results = [[OF_NOTHING]] * len(sources)
         filled = [index for index, source in enumerate(sources) if len(source)]
         lengths = [len(sources[index]) + 1 for index in filled]
         with torch.inference_mode(), evaluating(self.model):
             width = search.n_best if search.sampling else search.beam_size
             for batch in inference_batches(lengths, max(1, self.max_batch_tokens // width)):
                 indices = [filled[place] for place in batch]
-                found = self._search([sources[index] for index in indices], search)
+                found = self._search(
+                    [sources[index] for index in indices],
+                    [caps[index] for index in indices],
+                    search,
+                    [] if prefixes is None else [prefixes[index] for index in indices],
+                )
                 for index, hypotheses in zip(indices, found, strict=True):
                     results[index] = hypotheses
         return results
 
-    def _check(self, sources: Sequence[Sequence[int]]) -> None:
-        limit, vocab_size = self.model.max_source_length, self.model.source_vocab_size
-        for index, source in enumerate(sources):
-            if limit is not None and len(source) + 1 > limit:
-                raise InputError(
-                    f"source {index} (counted from 0) has {len(source)} pieces and an end of sentence, but the model "
-                    f"reads at most {limit} tokens; split it"
-                )
-            if len(source) and not (0 <= min(source) and max(source) < vocab_size):
-                raise InputError(
-                    f"source {index} (counted from 0) has ids outside the model's vocabulary of {vocab_size}; "
-                    "use the tokenizer that the model was trained with"
-                )
-
-    def _search(self, sources: Sequence[Sequence[int]], search: SearchConfig) -> list[list[Hypothesis]]:
+    def _search(
+        self,
+        sources: Sequence[Sequence[int]],
+        caps: Sequence[int],
+        search: SearchConfig,
+        prefixes: Sequence[Sequence[int]],
+    ) -> list[list[Hypothesis]]:
         state = self.model.start(self.model.encode(*_pad(sources, self.device)))
-        caps = torch.tensor([len(source) + search.max_extra_length for source in sources], device=self.device)
-        if self.model.max_target_length is not None:
-            # The decoder reads bos before the pieces.
-            caps = caps.clamp(max=self.model.max_target_length - 1)
+        max_lengths = torch.tensor(caps, device=self.device)
+        constraints = Constraints.of(search, prefixes, self.device)
         if search.sampling:
-            found = self._sample(sources, state, caps, search, search.sampling)
+            found = self._sample(sources, state, max_lengths, search, search.sampling, constraints)
         elif search.beam_size == 1:
             best = greedy_search(
                 self.model.decode,
                 state,
                 bos_id=BOS_ID,
                 eos_id=EOS_ID,
-                max_lengths=caps,
+                max_lengths=max_lengths,
                 length_penalty=search.length_penalty,
+                constraints=constraints,
             )
             found = [[hypothesis] for hypothesis in best]
         else:
@@ -140,9 +146,10 @@ class TorchEngine:
                 beam_size=search.beam_size,
                 bos_id=BOS_ID,
                 eos_id=EOS_ID,
-                max_lengths=caps,
+                max_lengths=max_lengths,
                 length_penalty=search.length_penalty,
                 n_best=search.n_best,
+                constraints=constraints,
             )
         # Where scores are no numbers, a beam search finds nothing and the others find nonsense.
         if not all(hypotheses and all(math.isfinite(each.score) for each in hypotheses) for hypotheses in found):
@@ -153,9 +160,10 @@ class TorchEngine:
         self,
         sources: Sequence[Sequence[int]],
         state: DecoderState,
-        caps: Int[Tensor, " B"],
+        max_lengths: Int[Tensor, " B"],
         search: SearchConfig,
         sampling: SamplingConfig,
+        constraints: Constraints | None,
     ) -> list[list[Hypothesis]]:
         rows = torch.arange(len(sources), device=self.device).repeat_interleave(search.n_best)
         drawn = sample(
@@ -163,12 +171,13 @@ class TorchEngine:
             state.select(rows),
             bos_id=BOS_ID,
             eos_id=EOS_ID,
-            max_lengths=caps[rows],
+            max_lengths=max_lengths[rows],
             seeds=[(sampling.seed, number, *source) for source in sources for number in range(search.n_best)],
             temperature=sampling.temperature,
             top_k=sampling.top_k,
             top_p=sampling.top_p,
             length_penalty=search.length_penalty,
+            constraints=None if constraints is None else constraints.select(rows),
         )
         groups = [drawn[start : start + search.n_best] for start in range(0, len(drawn), search.n_best)]
         return [sorted(group, key=lambda each: each.score, reverse=True) for group in groups]

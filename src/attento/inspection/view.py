@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attento.errors import InputError
-from attento.inspection.alignment import align
+from attento.inspection.alignment import align, looks_at_source
 from attento.inspection.flow import Diagram, draw_attention, draw_layers, draw_model
 from attento.inspection.reading import LoadedRun, Reading, load_run, read
 from attento.inspection.steps import BeamTree
@@ -78,9 +78,6 @@ class View:
     def to_json(self) -> dict[str, Any]:
         """Return the same as values that JSON has."""
         reading = self.reading
-        aligned = (
-            align(reading.trace, reading.lines["source"], reading.lines["output"]) if _translates(reading) else None
-        )
         return {
             "run": self.run.name,
             "kind": self.run.kind.text.partition(" (")[0],
@@ -95,16 +92,7 @@ class View:
             "opened": asdict(self.opened),
             "levels": LEVELS,
             "diagrams": [asdict(diagram) for diagram in self.diagrams],
-            "alignment": None
-            if aligned is None
-            else {
-                "source": aligned.source,
-                "target": aligned.target,
-                "weights": np.round(aligned.weights, 4).tolist(),
-                "pairs": aligned.pairs,
-                "pharaoh": aligned.pharaoh,
-                "from": aligned.taken_from,
-            },
+            "alignments": _alignments(reading),
             "written": reading.written,
             "steps": [asdict(step) for step in reading.steps],
             "tree": None if reading.tree is None else _tree_json(reading.tree, self.run.tokenizers.target),
@@ -156,8 +144,28 @@ def make_view(run: LoadedRun, reading: Reading, layer: int | None = None, head: 
     return View(run, reading, tuple(groups), tuple(diagrams), opened)
 
 
-def _translates(reading: Reading) -> bool:
-    return "output" in reading.lines
+def _alignments(reading: Reading) -> list[dict[str, Any]]:
+    """Return what all layers that look at the source tell of the alignment, then each alone."""
+    if "output" not in reading.lines:
+        return []
+    looks = looks_at_source(reading.trace)
+    parts = {"all layers": looks} if len(looks) > 1 else {}
+    parts |= {f"layer {each.layer}": [each] for each in looks}
+    found = []
+    for name, part in parts.items():
+        aligned = align(part, reading.lines["source"], reading.lines["output"])
+        found.append(
+            {
+                "name": name,
+                "source": aligned.source,
+                "target": aligned.target,
+                "weights": np.round(aligned.weights, 4).tolist(),
+                "pairs": aligned.pairs,
+                "pharaoh": aligned.pharaoh,
+                "from": aligned.taken_from,
+            }
+        )
+    return found
 
 
 def _groups(reading: Reading) -> list[Group]:

@@ -56,7 +56,16 @@ class HuggingFaceTokenizer(Tokenizer):
                 way, or leaves numbers out.
             MissingExtraError: the package `tokenizers` is not installed.
         """
-        content = read_tokenizer_file(path)
+        return cls.parse(read_tokenizer_file(path), path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> "HuggingFaceTokenizer":
+        """Make the tokenizer of what such a file holds; `path` is for messages alone.
+
+        Raises:
+            DataError: as `load`, but for the file that is missing.
+            MissingExtraError: the package `tokenizers` is not installed.
+        """
         try:
             tokenizer = cls(content.decode("utf-8"))
         except MissingExtraError:

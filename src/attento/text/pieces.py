@@ -35,7 +35,15 @@ class SentencePieceTokenizer(Tokenizer):
         Raises:
             DataError: the file is missing, is no sentencepiece model, or numbers the special pieces in another way.
         """
-        model = read_tokenizer_file(path)
+        return cls.parse(read_tokenizer_file(path), path)
+
+    @classmethod
+    def parse(cls, model: bytes, path: Path) -> "SentencePieceTokenizer":
+        """Make the tokenizer of what a sentencepiece model file holds; `path` is for messages alone.
+
+        Raises:
+            DataError: it is no sentencepiece model, or numbers the special pieces in another way.
+        """
         try:
             tokenizer = cls(model)
         except RuntimeError as problem:

@@ -5,7 +5,7 @@ Knows the kinds of tokenizers by the endings of their files alone, and loads the
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -98,15 +98,9 @@ def load_tokenizer(path: Path) -> Tokenizer:
         DataError: the file is missing, is no tokenizer, or numbers the special pieces in another way.
         MissingExtraError: a package that it needs is not installed.
     """
-    if path.suffix == ".model":
-        from attento.text.pieces import SentencePieceTokenizer
-
-        return SentencePieceTokenizer.load(path)
-    if path.suffix == ".json":
-        from attento.text.hugging_face import HuggingFaceTokenizer
-
-        return HuggingFaceTokenizer.load(path)
-    raise DataError(f"{path}: a tokenizer's file must end in {' or '.join(_SUFFIXES)}; rename it to what it is")
+    if path.suffix not in _SUFFIXES:
+        raise DataError(f"{path}: a tokenizer's file must end in {' or '.join(_SUFFIXES)}; rename it to what it is")
+    return _parse(read_tokenizer_file(path), path)
 
 
 def load_joint(folder: Path) -> Tokenizer:
@@ -116,7 +110,8 @@ def load_joint(folder: Path) -> Tokenizer:
         DataError: there is none, there are two, or the file is no tokenizer of ours.
         MissingExtraError: a package that it needs is not installed.
     """
-    return load_tokenizer(_find(folder, JOINT) or folder / f"{JOINT}{_SUFFIXES[0]}")
+    found = _find([path.name for path in _files_of(folder)], JOINT, folder)
+    return load_tokenizer(folder / (found or f"{JOINT}{_SUFFIXES[0]}"))
 
 
 def save_joint(tokenizer: Tokenizer, folder: Path) -> None:
@@ -156,19 +151,29 @@ class TokenizerPair:
             DataError: neither is there, both endings of one name are, or a file is no tokenizer of ours.
             MissingExtraError: a package that one of them needs is not installed.
         """
-        if joint := _find(folder, JOINT):
-            tokenizer = load_tokenizer(joint)
+        return cls.parse({path.name: read_tokenizer_file(path) for path in _files_of(folder)}, folder)
+
+    @classmethod
+    def parse(cls, files: Mapping[str, bytes], place: Path) -> "TokenizerPair":
+        """Make the tokenizers of what their files hold, by name; `place` is where they lie, for messages alone.
+
+        Raises:
+            DataError: as `load`.
+            MissingExtraError: a package that one of them needs is not installed.
+        """
+        if joint := _find(files, JOINT, place):
+            tokenizer = _parse(files[joint], place / joint)
             return cls(tokenizer, tokenizer)
-        sides = [_find(folder, side) for side in (SOURCE, TARGET)]
-        if not any(sides):
+        sides = {side: _find(files, side, place) for side in (SOURCE, TARGET)}
+        if not any(sides.values()):
             raise DataError(
-                f"{folder}: holds no tokenizer (neither {JOINT}.model nor {SOURCE}.model and {TARGET}.model, nor these "
+                f"{place}: holds no tokenizer (neither {JOINT}.model nor {SOURCE}.model and {TARGET}.model, nor these "
                 "as .json); copy it again whole, or prepare or train anew"
             )
-        source, target = (
-            load_tokenizer(path or folder / f"{side}{_SUFFIXES[0]}")
-            for path, side in zip(sides, (SOURCE, TARGET), strict=True)
-        )
+        for side, name in sides.items():
+            if name is None:
+                raise DataError(f"{place / side}.model: the tokenizer is missing; copy {place} again whole")
+        source, target = (_parse(files[name], place / name) for name in sides.values() if name is not None)
         return cls(source, target)
 
     def save(self, folder: Path) -> None:
@@ -180,12 +185,28 @@ class TokenizerPair:
             tokenizer.save(folder / f"{side}{tokenizer.suffix}")
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    """Return the file of that name in a folder, whatever its ending."""
-    found = [path for suffix in _SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+def _files_of(folder: Path) -> list[Path]:
+    """Return the tokenizers' files that are in a folder."""
+    names = [f"{name}{suffix}" for name in (JOINT, SOURCE, TARGET) for suffix in _SUFFIXES]
+    return [folder / name for name in names if (folder / name).is_file()]
+
+
+def _find(files: Collection[str], name: str, place: Path) -> str | None:
+    """Return the file of that name, whatever its ending."""
+    found = [f"{name}{suffix}" for suffix in _SUFFIXES if f"{name}{suffix}" in files]
     if len(found) > 1:
         raise DataError(
-            f"{folder}: holds both {' and '.join(path.name for path in found)}; remove the one that the model was not "
-            "trained with"
+            f"{place}: holds both {' and '.join(found)}; remove the one that the model was not trained with"
         )
     return found[0] if found else None
+
+
+def _parse(content: bytes, path: Path) -> Tokenizer:
+    """Make the tokenizer of a file's content, by the ending of its name."""
+    if path.suffix == ".model":
+        from attento.text.pieces import SentencePieceTokenizer
+
+        return SentencePieceTokenizer.parse(content, path)
+    from attento.text.hugging_face import HuggingFaceTokenizer
+
+    return HuggingFaceTokenizer.parse(content, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from attento.errors import DataError
-from attento.inspection.probes.contrasts import Contrast, from_examples, read_contrasts, tokenize
+from attento.inspection.probes.contrasts import Contrast, LeftOut, from_examples, read_contrasts, tokenize
 from attento.synthetic import sentences
 from attento.text.learning import train_tokenizer
 from attento.text.tokenizer import TokenizerPair
@@ -68,6 +68,20 @@ def test_a_file_holds_pairs_of_sentences(tmp_path: Path) -> None:
         Contrast("The stars shine. They are far.", "Les astres brillent. Ils sont loin.",
                  "Les astres brillent. Elles sont loin."),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("left_out", "source", "before"),
+    [
+        ("source", "They are far.", "Les étoiles brillent. "),
+        ("translation", "The stars shine. They are far.", ""),
+        ("both", "They are far.", ""),
+    ],
+)
+def test_the_sentence_before_is_left_out(left_out: LeftOut, source: str, before: str, tmp_path: Path) -> None:
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps({"1": BLOCK | {"trg": BLOCK["trg"][:1]}}), encoding="utf-8")
+    assert read_contrasts(path, left_out) == [Contrast(source, f"{before}Elles sont loin.", f"{before}Ils sont loin.")]
 
 
 @pytest.mark.parametrize(

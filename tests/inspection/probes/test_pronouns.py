@@ -179,8 +179,24 @@ def test_a_model_without_attention_is_scored_all_the_same() -> None:
         architecture="rnn_encoder_decoder", cell="gru", d_model=11, encoder_layers=1, decoder_layers=1
     )
     found = probe_pronouns("gru", RecurrentEncoderDecoder(config, size, size), contrasts, "few")
-    assert (found.heads, found.views, found.carriers) == ((), (), None)
+    assert (found.heads, found.views, found.contexts, found.carriers) == ((), (), (), None)
     assert [section.title for section in found.sections()] == ["Right or wrong"]
+
+
+def test_contrasts_with_sentences_left_out_are_scored_as_they_are(
+    trained: tuple[Transformer, list[Tokens]],
+) -> None:
+    model, contrasts = trained
+    swapped = [Tokens(c.source, c.wrong, c.right, c.step, {}) for c in contrasts[:7]]
+    shortened = {"source": contrasts[:11], "both": swapped}
+    found = probe_pronouns("small", model, contrasts[:5], "few sentences", shortened=shortened)
+    assert [each.left_out for each in found.contexts] == ["source", "both"]
+    for each, given in zip(found.contexts, shortened.values(), strict=True):
+        wanted = margins(model, given)
+        assert each.margin == pytest.approx(float(wanted.mean()), abs=1e-4)
+        assert each.accuracy == float((wanted > 0).double().mean())
+    assert found.contexts[0].margin > 0 > found.contexts[1].margin
+    assert "Without the sentence before" in [section.title for section in found.sections()]
 
 
 def test_a_tie_is_half_a_success() -> None:

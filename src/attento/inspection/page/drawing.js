@@ -72,7 +72,7 @@ function drawMatrix(weights, rows, columns, { tell, dots = [], width = 560, larg
   });
   rows.forEach((row) => side.append(make("span", { dir: "auto", className: row.mark ? "mark-token" : "" }, row.text)));
   for (const [row, column] of dots) {
-    const dot = make("i", { className: "dot" }), gap = Math.max(2, size * 0.28);
+    const dot = make("i", { className: "dot" }), gap = Math.max(2, Math.round(size * 0.28));
     Object.assign(dot.style, { left: `${column * size + gap}px`, top: `${row * size + gap}px` });
     dot.style.width = dot.style.height = `${size - 2 * gap}px`;
     plot.append(dot);

@@ -1,7 +1,7 @@
 // Alignment, and word by word: what else could have come at each step, and what the beam search kept.
 
-function showAlignment(panel) {
-  const found = data.alignment;
+function showAlignment(panel, number = 0) {
+  const found = data.alignments[number];
   if (!found) {
     panel.replaceChildren(make("p", {}, data.lines.output ? "Nothing in this model looks at the source, so no alignment can be read off it."
       : "An alignment is between a source and its translation; this model does not translate."));
@@ -13,13 +13,18 @@ function showAlignment(panel) {
   const tell = (row, column) => said.replaceChildren(...(row === undefined ? ["Point at a cell."]
     : [quoted(rows[row]), " looks at ", quoted(columns[column]), ` with ${found.weights[row][column].toFixed(3)}`]));
   const plot = drawMatrix(weights, rows, columns, { tell, dots: found.pairs.map(([source, target]) => [target, source]), width: 900, largestCell: 38 });
-  panel.replaceChildren(
+  const layers = data.alignments.map(({ name }, place) => [place, name]);
+  const controls = layers.length > 1 ? [make("div", { className: "controls" }, choice("layers", "Whose attention", layers, number, (place) => {
+    showAlignment(panel, place);
+    panel.querySelector('[aria-pressed="true"]').focus();
+  }))] : [];
+  panel.replaceChildren(...controls,
     make("p", {}, "The source across, the translation down, as in Bahdanau et al. 2015, figure 3: how much each written word looks at each source word. " +
-      `From ${found.from}; tokens joined to words, </s> left out. A ring marks the word of most weight.`),
+      `From ${found.from}; tokens joined to words, </s> and punctuation left out. A ring marks the word of most weight.`),
     make("div", { className: "panel fit" }, said, plot.frame, scale(plot.most)),
     make("h2", {}, "In Pharaoh's format"), make("p", {}, make("code", { id: "pharaoh" }, found.pharaoh)),
-    make("p", { className: "quiet" }, "Source word – translation word, both counted from 0. The layer is the last but one that looks at the source, " +
-      "the mean of its heads (Garg et al. 2019)."));
+    make("p", { className: "quiet" }, "Source word – translation word, both counted from 0. ", make("code", {}, "attento translate --alignment"),
+      " takes the mean of all layers: which layer aligns best differs from model to model."));
 }
 
 function showWords(panel) {

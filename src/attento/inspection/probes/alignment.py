@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from attento.engines.loading import evaluating
 from attento.evaluation.report.section import Figure, Grid, Section, number
-from attento.inspection.alignment import align, join_words
+from attento.inspection.alignment import align, join_words, looks_at_source
 from attento.inspection.probes.result import Result
 from attento.inspection.probes.tracing import trace_pair
 from attento.inspection.tokens import Line, read_text
-from attento.inspection.trace import Trace, as_numpy
+from attento.inspection.trace import Attention, as_numpy
 from attento.models.base import EncoderDecoder
 from attento.synthetic import Example
 from attento.text.special import EOS_ID
@@ -70,7 +70,11 @@ class AlignmentResult(Result):
             "is linked to the source word that gets most of its attention. Alignment error rate: 0 is perfect. Each "
             "word has one link here, but some have several in truth, so that 0 is out of reach."
         )
-        ways = {"attention": self.model, "the diagonal": self.diagonal, "the first word": self.first} | self.parts
+        ways = {
+            "attention, mean of all": self.model,
+            "the diagonal": self.diagonal,
+            "the first word": self.first,
+        } | self.parts
         rows = tuple(
             (name, number(way.error_rate), number(way.precision), number(way.recall)) for name, way in ways.items()
         )
@@ -100,10 +104,9 @@ def probe_alignment(
             target = read_text(tokenizers.target, example.french)
             trace = trace_pair(model, source.ids, target.ids, "weights")
             lines = source.before(EOS_ID), target.before(EOS_ID)
-            view = align(trace, *lines)
-            assert view is not None, "asked of a model without attention to the source"
-            found.append(view.pairs)
-            for name, links in _links_by_part(trace, *lines):
+            looks = looks_at_source(trace)
+            found.append(align(looks, *lines).pairs)
+            for name, links in _links_by_part(looks, *lines):
                 parts.setdefault(name, []).append(links)
     known = [example.alignment for example in examples]
     lengths = [(len(example.english.split()), len(example.french.split())) for example in examples]
@@ -117,11 +120,8 @@ def probe_alignment(
     )
 
 
-def _links_by_part(trace: Trace, source: Line, target: Line) -> Iterator[tuple[str, Links]]:
-    for attention in trace.attentions:
-        if attention.kind != "cross" and attention.columns != "source and target":
-            continue
-        # One stack that reads both looks at the source as a part of its own text.
+def _links_by_part(looks: Sequence[Attention], source: Line, target: Line) -> Iterator[tuple[str, Links]]:
+    for attention in looks:
         weights = as_numpy(attention.weights[0].float())[:, -len(target.ids) :, : len(source.ids)]
         name = f"{attention.kind} {attention.layer}"
         if attention.heads > 1:

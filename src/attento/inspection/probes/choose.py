@@ -14,7 +14,7 @@ from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError
 from attento.inspection.probes.alignment import probe_alignment
-from attento.inspection.probes.contrasts import from_examples, read_contrasts, tokenize
+from attento.inspection.probes.contrasts import LEFT_OUT, LeftOut, Tokens, from_examples, read_contrasts, tokenize
 from attento.inspection.probes.cost import probe_cost
 from attento.inspection.probes.order import probe_order
 from attento.inspection.probes.pronouns import probe_pronouns
@@ -106,13 +106,16 @@ def _looks_at_source(model: nn.Module) -> bool:
 def _pronouns(path: Path, run: LoadedRun, asking: Asking) -> Result:
     assert isinstance(run.model, EncoderDecoder)
     _check_languages(path, "pronouns", ("en", "fr"))
+    shortened: dict[LeftOut, list[Tokens]] = {}
     if asking.data is not None:
         contrasts, name = read_contrasts(asking.data)[: asking.sentences], asking.data.name
+        for each in LEFT_OUT:
+            shortened[each] = tokenize(read_contrasts(asking.data, each)[: asking.sentences], run.tokenizers)
     else:
         contrasts, name = from_examples(islice(_with_pronouns(), asking.sentences)), "the built-in language"
     tokens = tokenize(contrasts, run.tokenizers)
     _check_lengths(run, [(each.source, each.right) for each in tokens] + [(each.source, each.wrong) for each in tokens])
-    return probe_pronouns(run.name, run.model, tokens, name, asking.seed)
+    return probe_pronouns(run.name, run.model, tokens, name, asking.seed, shortened=shortened)
 
 
 def _alignment(path: Path, run: LoadedRun, asking: Asking) -> Result:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from attento.models.base import EncoderDecoder
 from attento.synthetic import Example
 from attento.text.tokenizer import TokenizerPair
 
+LeftOut: TypeAlias = Literal["source", "translation", "both"]
+LEFT_OUT: tuple[LeftOut, ...] = get_args(LeftOut)
+"""Where the sentences before the last, with what the pronoun means, can be left out."""
 _MOST_PLACES = 4096
 
 
@@ -93,10 +96,14 @@ def from_examples(examples: Iterable[Example]) -> list[Contrast]:
     return found
 
 
-def read_contrasts(path: Path) -> list[Contrast]:
+def read_contrasts(path: Path, left_out: LeftOut | None = None) -> list[Contrast]:
     """Read a contrastive set in the JSON form of Bawden et al. 2018: two sentences at a time, joined by a space.
 
     A translation is right where it is "correct" or, with an antecedent that was translated freely, "semi-correct".
+
+    Args:
+        path: the file.
+        left_out: where the last sentence alone is kept; nowhere if None.
 
     Raises:
         DataError: the file cannot be read, or is not in that form.
@@ -108,7 +115,7 @@ def read_contrasts(path: Path) -> list[Contrast]:
     except ValueError as problem:
         raise DataError(f"{path}: is not JSON: {problem}") from problem
     try:
-        contrasts = [_contrast(block["src"], pair) for block in tree.values() for pair in block["trg"]]
+        contrasts = [_contrast(block["src"], pair, left_out) for block in tree.values() for pair in block["trg"]]
     except (AttributeError, KeyError, TypeError) as problem:
         raise DataError(
             f"{path}: is not a contrastive set ({problem!r}); it must hold blocks with `src`, a list of sentences, and "
@@ -119,9 +126,11 @@ def read_contrasts(path: Path) -> list[Contrast]:
     return contrasts
 
 
-def _contrast(source: Sequence[str], pair: dict[str, Any]) -> Contrast:
+def _contrast(source: Sequence[str], pair: dict[str, Any], left_out: LeftOut | None) -> Contrast:
     right = pair["correct"] if "correct" in pair else pair["semi-correct"]
-    return Contrast(" ".join(source), " ".join(right), " ".join(pair["incorrect"]))
+    sources = slice(-1, None) if left_out in ("source", "both") else slice(None)
+    translations = slice(-1, None) if left_out in ("translation", "both") else slice(None)
+    return Contrast(" ".join(source[sources]), " ".join(right[translations]), " ".join(pair["incorrect"][translations]))
 
 
 def tokenize(contrasts: Sequence[Contrast], tokenizers: TokenizerPair) -> list[Tokens]:

@@ -6,7 +6,7 @@ arXiv:1905.10650, section 3.2) or the antecedent is hidden from those who transl
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar, TypeAlias
@@ -17,7 +17,7 @@ from torch import Tensor
 from attento.engines.loading import evaluating
 from attento.evaluation.report.section import Figure, Grid, Section, number
 from attento.inspection.gates import Head, heads_of, heads_off
-from attento.inspection.probes.contrasts import Tokens, accuracy, margins
+from attento.inspection.probes.contrasts import LeftOut, Tokens, accuracy, margins
 from attento.inspection.probes.result import Result
 from attento.inspection.probes.tracing import traces
 from attento.inspection.probes.views import VIEWS, margins_hidden
@@ -66,6 +66,15 @@ class ViewEvidence:
 
 
 @dataclass(frozen=True)
+class ContextEvidence:
+    """The same with the sentences before the pronoun's own left out of the source, of the translations, or of both."""
+
+    left_out: LeftOut
+    accuracy: float
+    margin: float
+
+
+@dataclass(frozen=True)
 class Carriers:
     """The few heads without which the pronouns are lost, chosen on every other contrast and tried on those between.
 
@@ -93,6 +102,7 @@ class PronounResult(Result):
         margin: the mean of log p(right) - log p(wrong), in nats.
         heads: the evidence of each head; none where there are none that can be switched off.
         views: the evidence of what is hidden.
+        contexts: the evidence of what is left out; none where there are no sentences before the pronoun's own.
         carriers: the heads that carry it; None where the model does no better than near chance.
     """
 
@@ -103,6 +113,7 @@ class PronounResult(Result):
     margin: float
     heads: tuple[HeadEvidence, ...]
     views: tuple[ViewEvidence, ...]
+    contexts: tuple[ContextEvidence, ...]
     carriers: Carriers | None
 
     def sections(self) -> tuple[Section, ...]:
@@ -114,11 +125,21 @@ class PronounResult(Result):
         )
         rows = (("whole model", number(self.accuracy), number(self.margin)),)
         made = [Section("Right or wrong", words, (Grid(("model", "accuracy", "margin"), rows),))]
+        if self.contexts:
+            made.append(self._contexts())
         if self.views:
             made.append(self._views())
         if self.heads:
             made += [self._heads(), self._carriers()]
         return tuple(made)
+
+    def _contexts(self) -> Section:
+        words = (
+            "The sentences before the pronoun's own, where the noun stands, are left out of the source, of both "
+            "translations, or of all: there nothing is left to go by but habit."
+        )
+        rows = tuple((each.left_out, number(each.accuracy), number(each.margin)) for each in self.contexts)
+        return Section("Without the sentence before", words, (Grid(("left out of", "accuracy", "margin"), rows),))
 
     def _views(self) -> Section:
         words = (
@@ -173,7 +194,13 @@ class PronounResult(Result):
 
 
 def probe_pronouns(
-    run: str, model: EncoderDecoder, contrasts: Sequence[Tokens], data: str, seed: int = 1
+    run: str,
+    model: EncoderDecoder,
+    contrasts: Sequence[Tokens],
+    data: str,
+    seed: int = 1,
+    *,
+    shortened: Mapping[LeftOut, Sequence[Tokens]] | None = None,
 ) -> PronounResult:
     """Ask a translation model for the meaning of pronouns.
 
@@ -183,6 +210,7 @@ def probe_pronouns(
         contrasts: what to ask.
         data: what these are called.
         seed: of the draws of random heads.
+        shortened: the same contrasts with sentences left out, where there are sentences before the pronoun's own.
     """
     with evaluating(model):
         whole = margins(model, contrasts)
@@ -201,6 +229,7 @@ def probe_pronouns(
             margin=float(whole.mean()),
             heads=evidence,
             views=_views(model, contrasts),
+            contexts=_contexts(model, shortened or {}),
             carriers=_carriers(model, contrasts, whole, without, seed),
         )
 
@@ -208,6 +237,11 @@ def probe_pronouns(
 def _margins_without(model: EncoderDecoder, contrasts: Sequence[Tokens], heads: Sequence[Head]) -> Float[Tensor, " N"]:
     with heads_off(model, heads):
         return margins(model, contrasts)
+
+
+def _contexts(model: EncoderDecoder, shortened: Mapping[LeftOut, Sequence[Tokens]]) -> tuple[ContextEvidence, ...]:
+    found = {left_out: margins(model, contrasts) for left_out, contrasts in shortened.items()}
+    return tuple(ContextEvidence(name, accuracy(each), float(each.mean())) for name, each in found.items())
 
 
 def _views(model: EncoderDecoder, contrasts: Sequence[Tokens]) -> tuple[ViewEvidence, ...]:

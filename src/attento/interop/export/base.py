@@ -31,6 +31,26 @@ NEVER_WRITTEN: dict[Task, tuple[int, ...]] = {
 _NEVER = -1e9
 
 
+@dataclass(frozen=True)
+class Criterion:
+    """When an exported model is the run's own.
+
+    Attributes:
+        difference: how far a logit may be off, in float32; greedy outputs must then be equal too. None where weights
+            were rounded, and neither is asked.
+        cosine: the least mean over sentences of the cosine between both models' logits; None where it is not asked.
+    """
+
+    difference: float | None
+    cosine: float | None
+
+
+EXACT = Criterion(difference=1e-3, cosine=None)
+"""The same model in the same numbers."""
+ROUNDED = Criterion(difference=None, cosine=0.9995)
+"""The same model in coarser numbers."""
+
+
 @runtime_checkable
 class Runner(Protocol):
     """A model that takes ids and gives logits, whoever computes them: one sentence at a time, on the CPU, in float32.
@@ -113,6 +133,10 @@ class Exporter(ABC):
 
     packages: tuple[str, ...]
     """What must be installed to write it and to read it again, by the names that are imported (extra `interop`)."""
+    criterion: Criterion = EXACT
+    """When what was written is the same model."""
+    enough: int = 100
+    """How many sentences of the run's own text it is compared on."""
 
     @abstractmethod
     def problems(self, run: TrainedModel) -> list[str]:

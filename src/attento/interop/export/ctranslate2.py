@@ -59,7 +59,7 @@ class CTranslate2Exporter(Exporter):
                 f"`model.d_key` and `model.d_value` must be equal in CTranslate2, but are {widths[0]} and {widths[1]}"
             )
         for tokenizer in dict.fromkeys((run.tokenizers.source, run.tokenizers.target)):
-            counts = Counter(_vocabulary(tokenizer))
+            counts = Counter(vocabulary(tokenizer))
             found += [f"the vocabulary holds the piece {token!r} twice" for token in counts if counts[token] > 1]
         return found
 
@@ -70,14 +70,14 @@ class CTranslate2Exporter(Exporter):
         weights = run.model.state_dict()
         if isinstance(run.config, TransformerConfig):
             spec = make_translation_spec(run.config, weights)
-            spec.register_source_vocabulary(_vocabulary(run.tokenizers.source))
-            spec.register_target_vocabulary(_vocabulary(run.tokenizers.target))
+            spec.register_source_vocabulary(vocabulary(run.tokenizers.source))
+            spec.register_target_vocabulary(vocabulary(run.tokenizers.target))
             spec.config.decoder_start_token = _SPECIALS[BOS_ID]
             spec.config.add_source_eos = True
         else:
             assert isinstance(run.config, DecoderOnlyConfig)
             spec = make_language_spec(run.config, weights)
-            spec.register_vocabulary(_vocabulary(run.tokenizers.target))
+            spec.register_vocabulary(vocabulary(run.tokenizers.target))
         spec.config.unk_token, spec.config.bos_token = _SPECIALS[UNK_ID], _SPECIALS[BOS_ID]
         spec.config.eos_token = _SPECIALS[EOS_ID]
         spec.validate()
@@ -141,7 +141,7 @@ class _LanguageRunner:
 
         self._generator = ctranslate2.Generator(str(folder), **_plain())
         self._tokenizer = TokenizerPair.load(folder).source
-        self._vocabulary = _vocabulary(self._tokenizer)
+        self._vocabulary = vocabulary(self._tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a prompt."""
@@ -166,7 +166,8 @@ def _plain() -> dict[str, Any]:
     return {"device": "cpu", "compute_type": "float32", "intra_threads": torch.get_num_threads()}
 
 
-def _vocabulary(tokenizer: Tokenizer) -> list[str]:
+def vocabulary(tokenizer: Tokenizer) -> list[str]:
+    """Return the tokens that CTranslate2 knows the ids of a tokenizer by."""
     tokens = tokenizer.pieces(range(tokenizer.vocab_size))
     for place, name in _SPECIALS.items():
         tokens[place] = name
@@ -183,13 +184,13 @@ def _read_vocabulary(folder: Path, side: str) -> list[str]:
 def _readme(run: TrainedModel) -> str:
     code = tokenizer_code(run.tokenizers)
     template = _TRANSLATION_README if run.task == "translation" else _LANGUAGE_README
-    one = _vocabulary(run.tokenizers.source) == _vocabulary(run.tokenizers.target)
-    vocabulary = "shared_vocabulary.json" if one else "{}_vocabulary.json"
+    one = vocabulary(run.tokenizers.source) == vocabulary(run.tokenizers.target)
+    file = "shared_vocabulary.json" if one else "{}_vocabulary.json"
     return template.format(
         packages=" ".join(("ctranslate2", *code.packages)),
         tokenizer=code.lines,
-        source=vocabulary.format("source"),
-        target=vocabulary.format("target"),
+        source=file.format("source"),
+        target=file.format("target"),
         limit=_limit(run),
     )
 

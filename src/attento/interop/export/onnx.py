@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from attento.interop.export.base import NEVER_WRITTEN, Exporter, Runner, TrainedModel
 from attento.interop.export.readme import tokenizer_code
+from attento.interop.export.stepping import StepRunner
 from attento.models.base import EncoderDecoder
 from attento.models.language.config import DecoderOnlyConfig
 from attento.models.translation.config import TransformerConfig
@@ -26,6 +25,8 @@ from attento.text.tokenizer import TokenizerPair
 _MAX_BYTES = 2**31 - 2**24
 _CONFIG_FILE = "config.json"
 _Arrays = dict[str, NDArray[Any]]
+# What the decoder needs of a source at every step, and the past.
+_State = tuple[_Arrays, _Arrays]
 
 
 class OnnxExporter(Exporter):
@@ -68,64 +69,31 @@ class OnnxExporter(Exporter):
         return _OnnxRunner(folder)
 
 
-class _OnnxRunner:
+class _OnnxRunner(StepRunner[_State]):
     def __init__(self, folder: Path) -> None:
         settings = json.loads((folder / _CONFIG_FILE).read_text(encoding="utf-8"))
-        self._translates = settings["task"] == "translation"
-        self._never_written = settings["never_written"]
         self._past = [name for name in settings["decoder"]["inputs"] if name.startswith("past_")]
         self._axes = {name: settings["decoder"]["inputs"][name] for name in self._past}
-        self._tokenizer = TokenizerPair.load(folder).source
+        translates = settings["task"] == "translation"
+        super().__init__(TokenizerPair.load(folder).source, settings["never_written"], translates=translates)
         self._decoder = _session(folder / "decoder.onnx")
-        self._encoder = _session(folder / "encoder.onnx") if self._translates else None
+        self._encoder = _session(folder / "encoder.onnx") if translates else None
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a source text or a prompt."""
-        return self._tokenizer.encode(text)
-
-    def logits(self, source: Sequence[int], target: Sequence[int]) -> Float[Tensor, "T V"]:
-        """Return the logits after each token: of the first alone, then of all others at once, to try the cache."""
-        read = [BOS_ID, *([] if self._translates else source), *target]
-        memory, past = self._read(source), self._empty()
-        found = []
-        for tokens in (read[:1], read[1:]):
-            if tokens:
-                logits, past = self._step(tokens, memory, past)
-                found.append(logits)
-        return torch.from_numpy(np.concatenate(found))
-
-    def greedy(self, source: Sequence[int], max_length: int) -> list[int]:
-        """Return the most probable tokens behind bos (and a prompt)."""
-        memory, past = self._read(source), self._empty()
-        unread: list[int] = [BOS_ID, *([] if self._translates else source)]
-        written: list[int] = []
-        while len(written) < max_length:
-            logits, past = self._step(unread, memory, past)
-            logits[-1, self._never_written] = -np.inf
-            token = int(logits[-1].argmax())
-            if token == EOS_ID:
-                break
-            written.append(token)
-            unread = [token]
-        return written
-
-    def _read(self, source: Sequence[int]) -> _Arrays:
-        """Return what the decoder needs of a source at every step."""
+    def _start(self, source: Sequence[int]) -> _State:
+        past = {name: np.zeros((1, heads, 0, width), np.float32) for name, (_, heads, _, width) in self._axes.items()}
         if self._encoder is None:
-            return {}
+            return {}, past
         ids = np.array([[*source, EOS_ID]])
         mask = np.ones(ids.shape, np.bool_)
         names = [output.name for output in self._encoder.get_outputs()]
         found = dict(zip(names, self._encoder.run(None, {"source_ids": ids, "source_mask": mask}), strict=True))
-        return {name: found[name] for name in names if name != "memory"} | {"source_mask": mask}
+        return {name: found[name] for name in names if name != "memory"} | {"source_mask": mask}, past
 
-    def _empty(self) -> _Arrays:
-        return {name: np.zeros((1, heads, 0, width), np.float32) for name, (_, heads, _, width) in self._axes.items()}
-
-    def _step(self, tokens: Sequence[int], memory: _Arrays, past: _Arrays) -> tuple[NDArray[np.float32], _Arrays]:
+    def _step(self, tokens: Sequence[int], state: _State) -> tuple[NDArray[np.float32], _State]:
+        memory, past = state
         names = ["logits", *(name.removeprefix("past_") for name in self._past)]
         logits, *present = self._decoder.run(names, {"target_ids": np.array([tokens]), **memory, **past})
-        return logits[0], dict(zip(self._past, present, strict=True))
+        return logits[0], (memory, dict(zip(self._past, present, strict=True)))
 
 
 def _session(path: Path) -> Any:
