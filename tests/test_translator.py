@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from attento.data.pairs.config import CorpusConfig, DataConfig
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
+from attento.engines.task import expect_task, run_kind
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, InputError, RunFolderError
 from attento.interop.exporting import export_run
@@ -472,6 +473,31 @@ def test_the_native_engine_translates_as_torch(run: Path, packed: Path):
     assert found[0].text.startswith("the")
     assert [each.text for each in found] == [each.text for each in expected]
     assert [each.score for each in found] == pytest.approx([each.score for each in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_the_command_needs_nothing_but_the_packed_file(packed: Path, engine: str):
+    heavy = {"torch", "jaxtyping", "pyarrow", "sacrebleu", "rich"}
+    if engine == "native":
+        pytest.importorskip("attento_native", reason="attento_native is not installed")
+        heavy.add("numpy")
+    code = (
+        "import sys\n"
+        "from attento.cli.app import app\n"
+        f"app(['translate', {str(packed)!r}, 'It slept.', '--engine', {engine!r}], standalone_mode=False)\n"
+        f"sys.exit(', '.join({heavy!r} & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr.replace("note: length cap reached in 1 of 1 (number 1)\n", "")) == (0, "")
+    (expected,) = Translator.load(packed, engine="reference").translate(["It slept."])
+    assert done.stdout == expected.text + "\n"
+
+
+def test_a_packed_model_says_what_it_is_for(packed: Path):
+    assert run_kind(packed) == run_kind(packed.parent)
+    assert run_kind(packed).task == "translation"
+    with pytest.raises(RunFolderError, match=r"model\.attento: holds a translation model .* language model is needed"):
+        expect_task(packed, "language_modeling")
 
 
 def test_a_slow_engine_is_warned_of_unless_it_was_asked_for(packed: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,13 +1,14 @@
-// How fast the kernels are, beside what the processor can do: GMAC/s and GB/s for the shapes of a base model (width 512,
-// feed-forward 2048, vocabulary 8000), each the best of several runs. Arguments: the names of sets, or none for all.
+// How fast the kernels are, beside what the processor can do: GMAC/s and GB/s for the shapes of a base model (width
+// 512, feed-forward 2048, vocabulary 8000), each the best of several runs. Arguments: the names of sets, or none for
+// all.
+#include "../src/kernels/kernels.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include "../src/kernels/kernels.h"
 
 using namespace attento;
 
@@ -44,13 +45,14 @@ class Room {
 #if defined(__x86_64__)
 #define ATTENTO_STEP(word, r, sum) word " %%" r "15, %%" r "15, %%" r sum "\n"
 #define ATTENTO_SIX(word, r, a, b, c, d, e, f)                                                        \
-  ATTENTO_STEP(word, r, a) ATTENTO_STEP(word, r, b) ATTENTO_STEP(word, r, c) ATTENTO_STEP(word, r, d) \
-  ATTENTO_STEP(word, r, e) ATTENTO_STEP(word, r, f)
-#define ATTENTO_RUN(word, r)                                                                                     \
-  asm volatile("vxorps %%xmm15, %%xmm15, %%xmm15\n1:\n" ATTENTO_SIX(word, r, "0", "1", "2", "3", "4", "5")       \
-               ATTENTO_SIX(word, r, "6", "7", "8", "9", "10", "11") "dec %0\njnz 1b\n"                           \
-               : "+r"(left)                                                                                      \
-               :                                                                                                 \
+  ATTENTO_STEP(word, r, a)                                                                            \
+  ATTENTO_STEP(word, r, b) ATTENTO_STEP(word, r, c) ATTENTO_STEP(word, r, d) ATTENTO_STEP(word, r, e) \
+      ATTENTO_STEP(word, r, f)
+#define ATTENTO_RUN(word, r)                                                                                       \
+  asm volatile("vxorps %%xmm15, %%xmm15, %%xmm15\n1:\n" ATTENTO_SIX(word, r, "0", "1", "2", "3", "4", "5")         \
+                   ATTENTO_SIX(word, r, "6", "7", "8", "9", "10", "11") "dec %0\njnz 1b\n"                         \
+               : "+r"(left)                                                                                        \
+               :                                                                                                   \
                : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", \
                  "xmm15", "cc")
 
@@ -110,7 +112,8 @@ void print_peaks() {
 void measure_products(const Kernels& kernels, Number number, const char* format) {
   const int shapes[][2] = {{512, 512}, {512, 1536}, {512, 2048}, {2048, 512}, {512, 8000}};
   std::printf("%s %s product; one row also with weights out of 256 MB that stand in no cache\n", kernels.name, format);
-  for (const auto& [inputs, outputs] : shapes) {
+  for (const auto& shape : shapes) {
+    const int inputs = shape[0], outputs = shape[1];
     Matrix matrix{number, outputs, inputs, nullptr, nullptr, nullptr, nullptr};
     const int copies = static_cast<int>((256LL << 20) / matrix.bytes());
     Room panels(matrix.bytes() * copies);
@@ -160,8 +163,9 @@ void measure_attend(const Kernels& kernels, Number number, const char* format) {
       const double seconds = best_seconds([&] {
         for (int i = 0; i < rows * heads; ++i) {
           const std::int64_t place = std::int64_t{i} * length * width * size_of(number);
-          kernels.attend({number, keys.data() + place, values.data() + place, width, width, nullptr, length, width, width},
-                         {asked.data(), contexts.data(), nullptr, weights.data(), width, width, 0, count, 0.125f});
+          kernels.attend(
+              {number, keys.data() + place, values.data() + place, width, width, nullptr, length, width, width},
+              {asked.data(), contexts.data(), nullptr, weights.data(), width, width, 0, count, 0.125f});
         }
       });
       const double products = 2.0 * static_cast<double>(all) * count;
@@ -186,9 +190,10 @@ void measure_ancestry(const Kernels& kernels, Number number, const char* format)
     const double seconds = best_seconds([&] {
       for (int i = 0; i < sentences * slots * heads; ++i) {
         const std::int64_t place = (std::int64_t{i / (slots * heads)} * heads + i % heads) * length * slots * width;
-        kernels.attend({number, keys.data() + place * size_of(number), values.data() + place * size_of(number),
-                        slots * width, slots * width, ancestry.data() + i / heads % slots * length, length, width, width},
-                       {asked.data(), contexts.data(), nullptr, weights.data(), width, width, 0, 1, 0.125f});
+        kernels.attend(
+            {number, keys.data() + place * size_of(number), values.data() + place * size_of(number), slots * width,
+             slots * width, ancestry.data() + i / heads % slots * length, length, width, width},
+            {asked.data(), contexts.data(), nullptr, weights.data(), width, width, 0, 1, 0.125f});
       }
     });
     std::printf("%s attend %s, length %3d, 4 slots: %5.1f GMAC/s, %.3f us a head\n", kernels.name, format, length,

@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <system_error>
 
 #include "forward.h"
 #include "pool.h"
@@ -25,22 +26,36 @@ class Engine {
       : kernels_(choose_kernels(kernels)), model_(path) {
     if (threads < 1 || threads > 1024) throw std::invalid_argument("`threads` must be from 1 to 1024");
     if (max_rows < 1 || max_rows > 65536) throw std::invalid_argument("`max_rows` must be from 1 to 65536");
-    pool_ = std::make_unique<Pool>(model_, kernels_, threads, max_rows);
+    try {
+      pool_ = std::make_unique<Pool>(model_, kernels_, threads, max_rows);
+    } catch (const std::system_error&) {
+      throw std::invalid_argument("this machine does not give the " + std::to_string(threads) + " threads asked for");
+    }
   }
+  // Nobody can end workers that a fork left behind.
+  ~Engine() {
+    if (!pool_->is_here()) static_cast<void>(pool_.release());
+  }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
   nb::list translate(const std::vector<Ids>& sources, const std::vector<int>& max_lengths,
                      const std::vector<Ids>& prefixes, const std::vector<std::vector<double>>& uniform,
                      const SearchSettings& search) const;
+  nb::list generate(const std::vector<Ids>& prompts, int max_length, const std::vector<std::vector<double>>& uniform,
+                    const SearchSettings& search) const;
   Floats logits(const Ids& source, const Ids& target) const;
   Floats cross_attention(const Ids& source, const Ids& target, int layer) const;
   nb::bytes file(const std::string& name) const;
 
+  bool translates() const { return model_.settings.translates(); }
   double rate() const { return product_rate(kernels_, model_.settings.compute_type); }
   const char* kernels() const { return kernels_.name; }
   const Settings& settings() const { return model_.settings; }
   std::int64_t bytes() const { return model_.file.size(); }
 
  private:
+  nb::list search_for(const std::vector<Request>& requests, const SearchSettings& search) const;
   void check_ids(const Ids& source, const Ids& target) const;
   template <typename Keep>
   void force(const Ids& source, const Ids& target, int watched_layer, Keep keep) const;
@@ -81,7 +96,7 @@ nb::object to_python(const Outcome& outcome) {
 nb::list Engine::translate(const std::vector<Ids>& sources, const std::vector<int>& max_lengths,
                            const std::vector<Ids>& prefixes, const std::vector<std::vector<double>>& uniform,
                            const SearchSettings& search) const {
-  check(search);
+  if (!translates()) throw std::invalid_argument("the model is a language model, which translates nothing");
   const auto fits = [&](const auto& list) { return list.empty() || list.size() == sources.size(); };
   if (max_lengths.size() != sources.size() || !fits(prefixes) || !fits(uniform)) {
     throw std::invalid_argument("`max_lengths`, `prefixes` and `uniform` must have one item for each source");
@@ -94,6 +109,28 @@ nb::list Engine::translate(const std::vector<Ids>& sources, const std::vector<in
     if (max_lengths[i] < 0) throw std::invalid_argument("`max_lengths` must be 0 or more");
     requests[i].max_length = max_lengths[i];
   }
+  return search_for(requests, search);
+}
+
+nb::list Engine::generate(const std::vector<Ids>& prompts, int max_length,
+                          const std::vector<std::vector<double>>& uniform, const SearchSettings& search) const {
+  if (translates()) throw std::invalid_argument("the model is a translation model, which goes on with no text");
+  if (max_length < 0) throw std::invalid_argument("`max_length` must be 0 or more");
+  if (!uniform.empty() && uniform.size() != prompts.size()) {
+    throw std::invalid_argument("`uniform` must have one item for each prompt");
+  }
+  std::vector<Request> requests(prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    requests[i].source = prompts[i];
+    if (!uniform.empty()) requests[i].uniform = uniform[i];
+    requests[i].max_length = max_length;
+  }
+  return search_for(requests, search);
+}
+
+nb::list Engine::search_for(const std::vector<Request>& requests, const SearchSettings& search) const {
+  if (!pool_->is_here()) throw std::runtime_error("the engine's threads did not outlive a fork; make an engine after it");
+  check(search);
   bool interrupted = false;
   std::vector<Outcome> outcomes;
   {
@@ -124,23 +161,27 @@ void Engine::check_ids(const Ids& source, const Ids& target) const {
   check(target, s.target_vocab_size, s.max_target_length, "target");
 }
 
-// Let the model write a given target; `keep` sees the logits after each token that was read, and the pass.
+// Let the model write a given target, a language model behind bos and the source; `keep` sees the logits after each token that was read, and the pass.
 template <typename Keep>
 void Engine::force(const Ids& source, const Ids& target, int watched_layer, Keep keep) const {
-  check_ids(source, target);
+  Ids written = translates() ? Ids() : source;
+  written.insert(written.end(), target.begin(), target.end());
+  check_ids(translates() ? source : Ids(), written);
   const nb::gil_scoped_release released;
   Forward forward(model_, kernels_);
   forward.watch(watched_layer);
   Sentence sentence;
-  sentence.source = source;
-  if (model_.settings.architecture != Architecture::language_model) sentence.source.push_back(model_.settings.eos);
+  if (translates()) {
+    sentence.source = source;
+    sentence.source.push_back(model_.settings.eos);
+  }
   Sentence* const only[] = {&sentence};
   forward.read(only);
   sentence.tokens = {model_.settings.bos};
   sentence.parents = {0};
-  for (std::size_t read = 0; read <= target.size(); ++read) {
-    keep(read, forward.step(only), forward);
-    if (read < target.size()) sentence.tokens[0] = target[read];
+  for (std::size_t read = 0; read <= written.size(); ++read) {
+    keep(forward.step(only), forward);
+    if (read < written.size()) sentence.tokens[0] = written[read];
   }
 }
 
@@ -152,11 +193,12 @@ Floats own(std::vector<float>&& values, std::initializer_list<std::size_t> shape
 
 Floats Engine::logits(const Ids& source, const Ids& target) const {
   const auto vocabulary = static_cast<std::size_t>(model_.settings.target_vocab_size);
-  std::vector<float> found((target.size() + 1) * vocabulary);
-  force(source, target, -1, [&](std::size_t step, const float* logits, const Forward&) {
-    std::copy_n(logits, vocabulary, found.data() + step * vocabulary);
+  std::vector<float> found;
+  force(source, target, -1, [&](const float* logits, const Forward&) {
+    found.insert(found.end(), logits, logits + vocabulary);
   });
-  return own(std::move(found), {target.size() + 1, vocabulary});
+  const std::size_t rows = found.size() / vocabulary;
+  return own(std::move(found), {rows, vocabulary});
 }
 
 Floats Engine::cross_attention(const Ids& source, const Ids& target, int layer) const {
@@ -166,7 +208,7 @@ Floats Engine::cross_attention(const Ids& source, const Ids& target, int layer) 
     throw std::invalid_argument("`layer` must be from 0 to " + std::to_string(s.decoder_layers - 1));
   }
   std::vector<float> found;
-  force(source, target, layer, [&](std::size_t, const float*, const Forward& forward) {
+  force(source, target, layer, [&](const float*, const Forward& forward) {
     found.insert(found.end(), forward.watched().begin(), forward.watched().end());
   });
   return own(std::move(found), {target.size() + 1, static_cast<std::size_t>(s.num_heads), source.size() + 1});
@@ -204,11 +246,14 @@ NB_MODULE(_native, m) {
       .def("translate", &Engine::translate, nb::arg("sources"), nb::arg("max_lengths"), nb::kw_only(),
            nb::arg("prefixes") = std::vector<Ids>{}, nb::arg("uniform") = std::vector<std::vector<double>>{},
            nb::arg("search"))
+      .def("generate", &Engine::generate, nb::arg("prompts"), nb::arg("max_length"), nb::kw_only(),
+           nb::arg("uniform") = std::vector<std::vector<double>>{}, nb::arg("search"))
       .def("logits", &Engine::logits, nb::arg("source"), nb::arg("target"))
       .def("cross_attention", &Engine::cross_attention, nb::arg("source"), nb::arg("target"), nb::arg("layer"))
       .def("file", &Engine::file, nb::arg("name"))
       .def("product_rate", &Engine::rate, nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("kernels", &Engine::kernels)
+      .def_prop_ro("translates", &Engine::translates)
       .def_prop_ro("bytes", &Engine::bytes)
       .def_prop_ro("decoder_layers", [](const Engine& self) { return self.settings().decoder_layers; })
       .def_prop_ro("num_heads", [](const Engine& self) { return self.settings().num_heads; })

@@ -46,6 +46,7 @@ Attended KeyValues::attended(int layer, int group, const std::uint8_t* slots, in
 
 void Ancestry::reset(int slots, int shared) {
   width_ = slots;
+  length_ = shared;
   if (width_ == 1) return;
   capacity_ = std::max(capacity_, shared + 64);
   rows_.assign(static_cast<std::size_t>(width_) * capacity_, 0);
@@ -53,16 +54,16 @@ void Ancestry::reset(int slots, int shared) {
 }
 
 void Ancestry::extend(const std::vector<int>& parents, int place) {
-  if (width_ == 1) return;
+  if (width_ == 1 || place < length_) return;
   if (place >= capacity_) {
     const int longer = 2 * capacity_;
-    std::vector<std::uint8_t> wider(static_cast<std::size_t>(width_) * longer);
+    std::vector<std::uint8_t> wider(static_cast<std::size_t>(width_) * longer), other(wider.size());
     for (int row = 0; row < width_; ++row) {
       std::copy_n(rows_.begin() + static_cast<std::ptrdiff_t>(row) * capacity_, capacity_,
                   wider.begin() + static_cast<std::ptrdiff_t>(row) * longer);
     }
     rows_ = std::move(wider);
-    before_.resize(rows_.size());
+    before_ = std::move(other);
     capacity_ = longer;
   }
   rows_.swap(before_);
@@ -71,6 +72,7 @@ void Ancestry::extend(const std::vector<int>& parents, int place) {
     std::memcpy(row, before_.data() + static_cast<std::size_t>(parents[i]) * capacity_, place);
     row[place] = static_cast<std::uint8_t>(i);
   }
+  length_ = place + 1;
 }
 
 }  // namespace attento

@@ -49,7 +49,8 @@ class Ancestry {
   // `shared` places at the beginning, a source's, are everybody's.
   void reset(int slots, int shared);
 
-  // Hypothesis i goes on from parents[i]; all are about to write the keys of `place`.
+  // Hypothesis i goes on from parents[i]; all are about to write the keys of `place`. To say so again changes nothing.
+  // Throws std::bad_alloc, and then nothing has changed.
   void extend(const std::vector<int>& parents, int place);
 
   // The slots of a hypothesis, by place; nullptr where there is no more than one slot.
@@ -58,7 +59,7 @@ class Ancestry {
   }
 
  private:
-  int width_ = 1, capacity_ = 0;
+  int width_ = 1, capacity_ = 0, length_ = 0;
   std::vector<std::uint8_t> rows_, before_;
 };
 

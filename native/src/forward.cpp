@@ -181,7 +181,8 @@ void Forward::encoder_attention(const SelfAttentionWeights& weights, std::span<S
   });
 }
 
-// A decoder-only model reads the source as the beginning of its one text (Liu et al. 2018, section 4.2.3).
+// A decoder-only model reads the source as the beginning of its one text (Liu et al. 2018, section 4.2.3): block by
+// block, which bounds the room, but all at once where a token sees those behind it.
 void Forward::read_prefix(Sentence& sentence) {
   const Settings& s = model_.settings;
   const int length = static_cast<int>(sentence.source.size());
@@ -189,15 +190,17 @@ void Forward::read_prefix(Sentence& sentence) {
                              length + kFirstPlaces);
   sentence.ancestry.reset(sentence.slots, length);
   sentence.seen = sentence.target_start = length;
+  const int block = s.source_sees_all ? length : kBlock;
+  for (int first = 0; first < length; first += block) read_block(sentence, first, std::min(first + block, length));
+}
+
+void Forward::read_block(Sentence& sentence, int first, int last) {
+  const Settings& s = model_.settings;
   rows_.clear();
-  for (int place = 0; place < length; ++place) {
-    rows_.push_back({&sentence, 0, place, s.source_sees_all ? length : place + 1});
-  }
-  count_ = length;
-  if (count_ == 0) return;
-  float* hidden = hidden_.floats(static_cast<std::int64_t>(count_) * s.d_model);
-  for (int place = 0; place < length; ++place) {
-    float* row = hidden + static_cast<std::int64_t>(place) * s.d_model;
+  count_ = last - first;
+  float* row = hidden_.floats(static_cast<std::int64_t>(count_) * s.d_model);
+  for (int place = first; place < last; ++place, row += s.d_model) {
+    rows_.push_back({&sentence, 0, place, s.source_sees_all ? last : place + 1});
     embed(model_.source_embedding, sentence.source[place], row);
     places_.add_target(place, row);
   }
@@ -216,7 +219,7 @@ float* Forward::step(std::span<Sentence* const> sentences) {
     for (std::size_t i = 0; i < sentence->tokens.size(); ++i) {
       rows_.push_back({sentence, static_cast<int>(i), sentence->seen, sentence->seen + 1});
     }
-    longest = std::max(longest, ++sentence->seen);
+    longest = std::max(longest, sentence->seen + 1);
   }
   places_.reach(longest);
   count_ = static_cast<int>(rows_.size());
@@ -229,6 +232,7 @@ float* Forward::step(std::span<Sentence* const> sentences) {
   decode();
   float* logits = logits_.floats(count_ * logits_stride());
   multiply(model_.output, hidden, s.d_model, {}, logits, logits_stride());
+  for (Sentence* sentence : sentences) ++sentence->seen;
   return logits;
 }
 
@@ -321,12 +325,12 @@ void Forward::attend_to_sources(int layer, const float* queries, float* contexts
 }
 
 // Room for the weights of what attends at once: the heads of a group, or the hypotheses of a sentence.
-int Forward::most_weights() const {
-  int most = 0;
+std::int64_t Forward::most_weights() const {
+  std::int64_t most = 0;
   for (const Row& row : rows_) {
-    const int hypotheses = static_cast<int>(row.sentence->tokens.size());
-    most = std::max({most, model_.settings.heads_per_group() * row.seen,
-                     hypotheses * static_cast<int>(row.sentence->source.size())});
+    const auto hypotheses = static_cast<std::int64_t>(row.sentence->tokens.size());
+    const auto length = static_cast<std::int64_t>(row.sentence->source.size());
+    most = std::max({most, std::int64_t{row.seen} * model_.settings.heads_per_group(), hypotheses * length});
   }
   return most;
 }

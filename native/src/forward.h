@@ -17,7 +17,7 @@ namespace attento {
 
 // One sentence as the model sees it: what was read, and the hypotheses that grow.
 struct Sentence {
-  std::vector<std::int32_t> source;  // with eos
+  std::vector<std::int32_t> source;  // with eos; of a language model, all that is read before the search begins
   int slots = 1;                     // the most hypotheses there can be at once
 
   // What the hypotheses read next, and from which hypothesis of the step before each goes on. All have the same length.
@@ -39,7 +39,8 @@ class Forward {
   void read(std::span<Sentence* const> sentences);
 
   // Let every hypothesis of some sentences read its next token; return the logits of the token after it, a row for each
-  // hypothesis, in order. They may be overwritten, and are there until the next step. Throws std::bad_alloc.
+  // hypothesis, in order. They may be overwritten, and are there until the next step. Throws std::bad_alloc, and then
+  // the same step can be taken again, of all or of some of the sentences.
   float* step(std::span<Sentence* const> sentences);
 
   std::int64_t logits_stride() const { return model_.output.padded_outputs(); }
@@ -59,6 +60,7 @@ class Forward {
 
   void encode(std::span<Sentence* const> sentences);
   void read_prefix(Sentence& sentence);
+  void read_block(Sentence& sentence, int first, int last);
   void decode();
   void embed(const Matrix& embedding, std::int32_t token, float* hidden) const;
   void self_attention(int layer, const SelfAttentionWeights& weights);
@@ -71,7 +73,7 @@ class Forward {
   void normalize(const Norm& norm, const float* x, float* out);
   void multiply(const Matrix& matrix, const float* x, std::int64_t stride, Epilogue epilogue, float* out,
                 std::int64_t out_stride);
-  int most_weights() const;
+  std::int64_t most_weights() const;
 
   const Model& model_;
   const Kernels& kernels_;

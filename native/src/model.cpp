@@ -11,7 +11,7 @@ Model::Model(const std::string& path) : file(path), settings(Settings::read(file
   target_embedding = matrix("target_embedding", s.target_vocab_size, s.d_model);
   const bool own_source = file.has_matrix("source_embedding");
   if (!own_source && s.source_vocab_size != s.target_vocab_size) {
-    throw FileError("there is no `source_embedding`, but the vocabularies differ in size");
+    file.damaged("there is no `source_embedding`, but the vocabularies differ in size");
   }
   source_embedding = own_source ? matrix("source_embedding", s.source_vocab_size, s.d_model) : target_embedding;
   output = file.has_matrix("output") ? matrix("output", s.target_vocab_size, s.d_model) : target_embedding;
@@ -66,6 +66,9 @@ void Model::read_positions() {
   const Settings& s = settings;
   switch (s.positions) {
     case Positions::learned:
+      if (s.max_target_length == 0 || (s.architecture != Architecture::language_model && s.max_source_length == 0)) {
+        file.damaged("its positions are learned, but a length has no limit");
+      }
       if (s.reads_source()) {
         source_positions_count = s.max_source_length;
         source_positions = file.floats("source_positions", {source_positions_count, s.d_model});
@@ -79,7 +82,6 @@ void Model::read_positions() {
       target_positions = file.floats("target_positions", {target_positions_count, s.d_model});
       break;
     case Positions::rotary:
-      if (s.d_key % 2) throw FileError("`d_key` is odd, but rotary positions turn pairs");
       rotary_angles = file.doubles("rotary_angles", {s.d_key / 2});
       break;
     case Positions::alibi:

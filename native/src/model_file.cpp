@@ -66,7 +66,10 @@ std::string name_in(const char (&field)[Size]) {
 
 std::string text(const std::vector<std::int64_t>& shape) {
   std::string result;
-  for (const std::int64_t size : shape) result += (result.empty() ? "" : " x ") + std::to_string(size);
+  for (const std::int64_t size : shape) {
+    if (!result.empty()) result += " x ";
+    result += std::to_string(size);
+  }
   return result;
 }
 

@@ -69,6 +69,9 @@ class ModelFile {
 
   std::int64_t size() const { return size_; }
 
+  // Say what makes the file one that cannot be used. Throws FileError.
+  [[noreturn]] void damaged(const std::string& what) const;
+
  private:
   void map();
   void unmap();
@@ -78,7 +81,6 @@ class ModelFile {
   const Tensor& tensor(const std::string& name) const;
   const std::byte* values(const std::string& name, Number number, const std::vector<std::int64_t>& shape) const;
   [[noreturn]] void fail(const std::string& what) const;
-  [[noreturn]] void damaged(const std::string& what) const;
 
   std::string path_;
   const std::byte* data_ = nullptr;

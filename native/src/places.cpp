@@ -27,6 +27,15 @@ int bucket_of(std::int64_t distance, int buckets, int max_distance, bool both_wa
 void Places::reach(int length) {
   if (length <= length_) return;
   length_ = std::max<std::int64_t>(length, 2 * length_);
+  try {
+    make_tables();
+  } catch (...) {
+    length_ = 0;  // what was made may end too early
+    throw;
+  }
+}
+
+void Places::make_tables() {
   const Settings& s = model_.settings;
   if (s.positions == Positions::sinusoidal) make_waves();
   if (s.positions == Positions::rotary) make_angles();

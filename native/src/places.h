@@ -34,6 +34,7 @@ class Places {
   const float* bias(const std::vector<float>& table, int head, int place) const {
     return table.empty() ? nullptr : table.data() + head * bias_stride() + length_ - 1 - place;
   }
+  void make_tables();
   void make_waves();
   void make_angles();
   void make_biases(const float* relations, bool both_ways, std::vector<float>& table) const;

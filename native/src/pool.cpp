@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <numeric>
@@ -20,13 +22,23 @@ bool within(const std::vector<std::int32_t>& ids, int vocabulary) {
 
 int rows_of(const SearchSettings& search) { return search.sampling.on ? search.n_best : search.beam_size; }
 
-Pool::Pool(const Model& model, const Kernels& kernels, int threads, int max_rows) : model_(model), max_rows_(max_rows) {
-  for (int i = 0; i < threads; ++i) {
-    threads_.emplace_back([this, &kernels] { Worker(*this, kernels, max_rows_).run(); });
+Pool::Pool(const Model& model, const Kernels& kernels, int threads, int max_rows)
+    : model_(model), max_rows_(max_rows), process_(::getpid()) {
+  try {
+    for (int i = 0; i < threads; ++i) {
+      threads_.emplace_back([this, &kernels] { Worker(*this, kernels, max_rows_).run(); });
+    }
+  } catch (...) {
+    end();
+    throw;
   }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { end(); }
+
+bool Pool::is_here() const { return ::getpid() == process_; }
+
+void Pool::end() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -53,6 +65,11 @@ std::string Pool::problem(const Request& request, const SearchSettings& search) 
     return "has a prefix of " + std::to_string(request.prefix.size()) + " pieces, but a translation may have at most " +
            std::to_string(request.max_length);
   }
+  const auto whole = length + request.max_length;
+  if (!s.translates() && s.max_target_length > 0 && whole > s.max_target_length) {
+    return "would be " + std::to_string(whole) + " tokens long with what follows, but the model reads at most " +
+           std::to_string(s.max_target_length);
+  }
   if (s.max_target_length > 0 && request.max_length >= s.max_target_length) {
     return "may become " + std::to_string(request.max_length) + " pieces long, but the model writes at most " +
            std::to_string(s.max_target_length - 1);
@@ -69,7 +86,7 @@ std::vector<Outcome> Pool::translate(const std::vector<Request>& requests, const
   Job job{.requests = &requests, .search = &search, .outcomes = std::vector<Outcome>(requests.size())};
   std::vector<int> order;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    if (requests[i].source.empty()) {
+    if (requests[i].source.empty() && model_.settings.translates()) {
       job.outcomes[i].hypotheses.emplace_back().finished = true;
     } else if (job.outcomes[i].error = problem(requests[i], search); job.outcomes[i].error.empty()) {
       order.push_back(static_cast<int>(i));

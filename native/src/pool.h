@@ -19,7 +19,7 @@
 
 namespace attento {
 
-// One sentence to be translated.
+// One sentence to be translated, or one prompt of a language model to be gone on with.
 struct Request {
   std::vector<std::int32_t> source;  // without bos and eos
   std::vector<std::int32_t> prefix;  // what every output begins with
@@ -35,12 +35,16 @@ struct Outcome {
 
 class Pool {
  public:
-  // `max_rows`: the most hypotheses that a worker carries at once; a single sentence may have more.
+  // `max_rows`: the most hypotheses that a worker carries at once; a single sentence may have more. Throws
+  // std::system_error where so many threads cannot be had.
   Pool(const Model& model, const Kernels& kernels, int threads, int max_rows);
   // Lets the workers end their step, and forgets what waits.
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
+
+  // Whether the workers are of this process: a fork leaves them behind.
+  bool is_here() const;
 
   // Translate some sentences and wait for them; safe from several threads at once. `interrupted` is asked from time to
   // time; where it says true, the sentences are given up within one step and come back with an error.
@@ -64,6 +68,7 @@ class Pool {
     int index;
   };
 
+  void end();
   // Give a worker sentences for so many more hypotheses; wait for some if it has none yet. False when all is over.
   bool take(int free_rows, bool wait, std::vector<Ticket>& tickets);
   void deliver(const Ticket& ticket, Outcome outcome);
@@ -73,6 +78,7 @@ class Pool {
 
   const Model& model_;
   const int max_rows_;
+  const int process_;
   std::mutex mutex_;
   std::condition_variable work_, done_;
   std::deque<Ticket> queue_;

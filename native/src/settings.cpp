@@ -18,15 +18,14 @@ constexpr FeedForward kFeedForwards[] = {
     {Activation::silu, true},    {Activation::none, true},
 };
 
-void check_divides(int part, int whole, const char* complaint) {
-  if (whole % part != 0) throw FileError(complaint);
-}
-
 }  // namespace
 
 Settings Settings::read(const ModelFile& file) {
   const auto whole = [&](const char* name, std::int64_t least, std::int64_t most) {
     return static_cast<int>(file.whole(name, least, most));
+  };
+  const auto check = [&](bool right, const char* complaint) {
+    if (!right) file.damaged(complaint);
   };
   Settings s;
   s.architecture = static_cast<Architecture>(whole("architecture", 0, 2));
@@ -35,11 +34,11 @@ Settings Settings::read(const ModelFile& file) {
   s.d_ff = whole("d_ff", 1, kMost);
   s.num_heads = whole("num_heads", 1, 4096);
   s.num_kv_heads = whole("num_kv_heads", 1, 4096);
-  check_divides(s.num_kv_heads, s.num_heads, "`num_kv_heads` does not divide `num_heads`");
+  check(s.num_heads % s.num_kv_heads == 0, "`num_kv_heads` does not divide `num_heads`");
   s.d_key = whole("d_key", 8, 4096);
-  check_divides(8, s.d_key, "`d_key` is no multiple of 8");
+  check(s.d_key % 8 == 0, "`d_key` is no multiple of 8");
   s.d_value = whole("d_value", 8, 4096);
-  check_divides(8, s.d_value, "`d_value` is no multiple of 8");
+  check(s.d_value % 8 == 0, "`d_value` is no multiple of 8");
   const bool encoder = s.architecture == Architecture::encoder_decoder;
   s.encoder_layers = whole("encoder_layers", encoder ? 1 : 0, encoder ? 1024 : 0);
   s.decoder_layers = whole("decoder_layers", 1, 1024);
@@ -59,15 +58,17 @@ Settings Settings::read(const ModelFile& file) {
   s.source_sees_all = whole("source_sees_all", 0, 1) == 1;
   if (s.positions == Positions::relative) {
     s.relative_buckets = whole("relative_buckets", 4, 65536);
-    check_divides(2, s.relative_buckets, "`relative_buckets` is odd");
+    check(s.relative_buckets % 2 == 0, "`relative_buckets` is odd");
     s.relative_max_distance = whole("relative_max_distance", s.relative_buckets / 2 + 1, kMost);
   }
   s.max_source_length = whole("max_source_length", 0, kMost);
   s.max_target_length = whole("max_target_length", 0, kMost);
+  s.pad = whole("pad_id", 0, s.target_vocab_size - 1);
+  s.unk = whole("unk_id", 0, s.target_vocab_size - 1);
   s.bos = whole("bos_id", 0, s.target_vocab_size - 1);
   s.eos = whole("eos_id", 0, s.target_vocab_size - 1);
   // The end of a source is looked up in the source's vocabulary.
-  if (s.eos >= s.source_vocab_size) throw FileError("`eos_id` is not in the source's vocabulary");
+  check(s.eos < s.source_vocab_size, "`eos_id` is not in the source's vocabulary");
   return s;
 }
 

@@ -37,6 +37,8 @@ struct Settings {
   int relative_max_distance = 0;
   int max_source_length = 0;  // 0: no limit
   int max_target_length = 0;
+  int pad = 0;
+  int unk = 0;
   int bos = 0;
   int eos = 0;
 
@@ -52,6 +54,7 @@ struct Settings {
   int heads_per_group() const { return num_heads / num_kv_heads; }
   // Keys and values are kept in half the room where the weights are not exact either.
   Number cache_number() const { return compute_type == Number::f32 ? Number::f32 : Number::bf16; }
+  bool translates() const { return architecture != Architecture::language_model; }
   bool reads_source() const { return architecture == Architecture::encoder_decoder; }
 };
 

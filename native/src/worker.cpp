@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <limits>
 #include <new>
 
 namespace attento {
@@ -11,6 +12,8 @@ namespace {
 constexpr int kReadTokens = 512;
 // Sentences join when so large a part of the room is free: reading many at once is cheaper.
 constexpr int kJoinPart = 8;
+// Below all logits that a model gives, and still a number: a search has to end.
+constexpr float kNever = -1e9f;
 
 std::string what_happened(const std::exception& problem) {
   if (dynamic_cast<const std::bad_alloc*>(&problem) != nullptr) return "needs more memory than there is";
@@ -69,9 +72,19 @@ std::unique_ptr<Worker::Active> Worker::prepare(const Pool::Ticket& ticket) {
   std::unique_ptr<Active> active = std::move(spare_.back());
   spare_.pop_back();
   active->ticket = ticket;
-  active->search.emplace(*ticket.job->search, request.max_length, request.prefix, request.uniform, s.bos, s.eos);
-  active->sentence.source = request.source;
-  active->sentence.source.push_back(s.eos);
+  std::vector<std::int32_t>& source = active->sentence.source;
+  std::int32_t first = s.bos;
+  if (s.translates()) {
+    source = request.source;
+    source.push_back(s.eos);
+  } else {
+    // What follows the last token of a prompt is the first that is looked for.
+    source = {s.bos};
+    source.insert(source.end(), request.source.begin(), request.source.end());
+    first = source.back();
+    source.pop_back();
+  }
+  active->search.emplace(*ticket.job->search, request.max_length, request.prefix, request.uniform, first, s.eos);
   active->sentence.slots = rows_of(*ticket.job->search);
   active->sentence.tokens.clear();
   return active;
@@ -82,9 +95,10 @@ void Worker::read(std::size_t first, std::size_t last) {
   for (std::size_t i = first; i < last; ++i) sentences_.push_back(&active_[i]->sentence);
   if (sentences_.empty()) return;
   try {
-    forward_.read(sentences_);
+    forward_->read(sentences_);
   } catch (const std::exception& problem) {
-    for (std::size_t i = last; i-- > first;) leave(i, {{}, what_happened(problem)});
+    if (last - first == 1) return give_up(first, problem);
+    for (std::size_t i = last; i-- > first;) read(i, i + 1);
   }
 }
 
@@ -103,18 +117,24 @@ void Worker::step() {
   }
   float* logits = nullptr;
   try {
-    logits = forward_.step(sentences_);
+    logits = forward_->step(sentences_);
   } catch (const std::exception& problem) {
-    while (!active_.empty()) leave(active_.size() - 1, {{}, what_happened(problem)});
-    return;
+    // The others take this step again.
+    const auto room = [](const auto& each) {
+      return (each->sentence.source.size() + each->sentence.seen) * each->sentence.slots;
+    };
+    const auto largest = std::max_element(active_.begin(), active_.end(),
+                                          [&](const auto& one, const auto& other) { return room(one) < room(other); });
+    return give_up(static_cast<std::size_t>(largest - active_.begin()), problem);
   }
-  const std::int64_t stride = forward_.logits_stride();
+  const std::int64_t stride = forward_->logits_stride();
   // Those that end leave afterwards: each has its rows by its place.
   std::vector<std::size_t> ended;
   for (std::size_t i = 0; i < active_.size(); ++i) {
     Active& each = *active_[i];
     const int rows = each.search->live();
     Outcome outcome;
+    for (int row = 0; row < rows; ++row) forbid(logits + row * stride);
     try {
       each.search->advance(kernels_, logits, stride, vocabulary);
       if (each.search->live() == 0) outcome.hypotheses = each.search->result();
@@ -133,6 +153,15 @@ void Worker::step() {
   }
 }
 
+// What stands in no text is not written by a language model: marks, and what the vocabulary lacks. A text has no end of
+// its own, since training text is one stream. A translation model has learned by itself what not to write.
+void Worker::forbid(float* logits) const {
+  const Settings& s = pool_.model_.settings;
+  if (s.translates()) return;
+  for (const int id : {s.pad, s.unk, s.bos}) logits[id] -= std::numeric_limits<float>::infinity();
+  logits[s.eos] += kNever;
+}
+
 void Worker::drop_cancelled() {
   for (std::size_t i = active_.size(); i-- > 0;) {
     if (pool_.is_cancelled(active_[i]->ticket)) leave(i, {{}, "was given up"});
@@ -143,6 +172,13 @@ void Worker::leave(std::size_t place, Outcome outcome) {
   pool_.deliver(active_[place]->ticket, std::move(outcome));
   spare_.push_back(std::move(active_[place]));
   active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(place));
+}
+
+void Worker::give_up(std::size_t place, const std::exception& problem) {
+  pool_.deliver(active_[place]->ticket, {{}, what_happened(problem)});
+  active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(place));
+  spare_.clear();
+  forward_.emplace(pool_.model_, kernels_);
 }
 
 }  // namespace attento

@@ -1,154 +1,19 @@
 // Checks every set of kernels that runs here against formulas in double precision. Prints what failed; the exit status
 // is 1 then. Arguments: the names of sets, or none for all.
+#include "kernel_check.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "../src/kernels/kernels.h"
-#include "../src/kernels/numbers.h"
 
 using namespace attento;
 
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
-constexpr float kUntouched = 12345.0f;
-constexpr int kMostRows = 70;
-const Number kFormats[] = {Number::f32, Number::int8, Number::bf16};
-const Activation kActivations[] = {Activation::none,      Activation::relu, Activation::gelu,
-                                   Activation::gelu_tanh, Activation::silu, Activation::sigmoid};
-
-int failures = 0;
-std::mt19937 generator(7);
-
-void expect(bool right, const char* set, const std::string& what) {
-  if (right) return;
-  ++failures;
-  if (failures <= 40) std::printf("FAILED %s: %s\n", set, what.c_str());
-}
-
-std::string text(const char* format, double a, double b = 0, double c = 0, double d = 0, double e = 0) {
-  char line[256];
-  std::snprintf(line, sizeof line, format, a, b, c, d, e);
-  return line;
-}
-
-std::vector<float> random_floats(std::size_t count, float width = 1.0f) {
-  std::normal_distribution<float> normal(0.0f, width);
-  std::vector<float> result(count);
-  for (float& x : result) x = normal(generator);
-  return result;
-}
-
-bool same_bits(const float* a, const float* b, std::size_t count) { return std::memcmp(a, b, count * sizeof(float)) == 0; }
-
-bool near(double value, double right, double bound) {
-  if (std::isnan(right)) return std::isnan(value);
-  return value == right || std::fabs(value - right) <= bound;
-}
-
-// Bytes that begin at a multiple of 64.
-class Room {
- public:
-  explicit Room(std::int64_t size) : bytes_(static_cast<std::size_t>(size) + 64, std::byte{0x5a}) {}
-  std::byte* data() { return bytes_.data() + (64 - reinterpret_cast<std::uintptr_t>(bytes_.data()) % 64) % 64; }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
-double activated(double x, Activation activation) {
-  switch (activation) {
-    case Activation::none: return x;
-    case Activation::relu: return x < 0 ? 0 : x;
-    case Activation::gelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::gelu_tanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::silu: return x / (1 + std::exp(-x));
-    case Activation::sigmoid: return 1 / (1 + std::exp(-x));
-  }
-  return x;
-}
-
-// A random matrix, and its weights as the numbers they stand for.
-struct Weights {
-  Matrix matrix;
-  std::vector<double> values;  // integers for int8
-  Room panels;
-  std::vector<float> scales, bias;
-  std::vector<std::int32_t> sums;
-
-  Weights(Number number, int outputs, int inputs)
-      : matrix{number, outputs, inputs, nullptr, nullptr, nullptr, nullptr},
-        values(static_cast<std::size_t>(outputs) * inputs),
-        panels(matrix.bytes()) {
-    const auto padded = static_cast<std::size_t>(matrix.padded_outputs());
-    scales = random_floats(padded, 0.01f);
-    bias = random_floats(padded);
-    sums.assign(padded, 0);
-    std::memset(panels.data(), 0, static_cast<std::size_t>(matrix.bytes()));
-    std::uniform_int_distribution<int> integer(-127, 127);
-    std::normal_distribution<float> normal;
-    const int group = group_of(number);
-    for (int o = 0; o < outputs; ++o) {
-      for (int i = 0; i < inputs; ++i) {
-        const std::int64_t place =
-            ((o / kPanel * (matrix.padded_inputs() / group) + i / group) * kPanel + o % kPanel) * group + i % group;
-        double& value = values[static_cast<std::size_t>(o) * inputs + i];
-        if (number == Number::int8) {
-          const int drawn = i % 7 == 0 ? 127 : integer(generator);  // the greatest often, where sums could overflow
-          reinterpret_cast<std::int8_t*>(panels.data())[place] = static_cast<std::int8_t>(drawn);
-          sums[o] += drawn;
-          value = drawn;
-        } else if (number == Number::bf16) {
-          const std::uint16_t drawn = bf16_of_float(normal(generator));
-          reinterpret_cast<std::uint16_t*>(panels.data())[place] = drawn;
-          value = float_of_bf16(drawn);
-        } else {
-          reinterpret_cast<float*>(panels.data())[place] = normal(generator);
-          value = reinterpret_cast<float*>(panels.data())[place];
-        }
-      }
-    }
-    matrix.panels = panels.data();
-    matrix.scales = number == Number::int8 ? scales.data() : nullptr;
-    matrix.sums = number == Number::int8 ? sums.data() : nullptr;
-    matrix.bias = bias.data();
-  }
-};
-
-struct Prepared {
-  std::vector<float> scales;
-  Room room;
-  Rows rows;
-
-  Prepared(const Kernels& kernels, Number number, const float* x, std::int64_t stride, int width, int count)
-      : scales(static_cast<std::size_t>(count)), room(row_bytes(number, width) * count) {
-    rows = {room.data(), number == Number::int8 ? scales.data() : nullptr, row_bytes(number, width), count};
-    kernels.prepare(number, x, stride, width, rows);
-  }
-};
-
-// A row as it should be prepared: integers for int8, and its scale.
-std::vector<double> prepared_row(Number number, const float* x, int width, double* scale) {
-  std::vector<double> result(x, x + width);
-  *scale = 1;
-  if (number == Number::bf16) {
-    for (double& value : result) value = float_of_bf16(bf16_of_float(static_cast<float>(value)));
-  }
-  if (number == Number::int8) {
-    float greatest = 0;
-    for (int i = 0; i < width; ++i) greatest = std::max(greatest, std::fabs(x[i]));
-    *scale = greatest / 127.0f;
-    for (int i = 0; i < width; ++i) result[i] = greatest == 0 ? 0 : std::nearbyint(x[i] * (127.0f / greatest));
-  }
-  return result;
-}
 
 void check_product(const Kernels& kernels, Number number, int outputs, int inputs, Epilogue epilogue, bool bias) {
   Weights weights(number, outputs, inputs);
@@ -181,11 +46,13 @@ void check_product(const Kernels& kernels, Number number, int outputs, int input
       if (epilogue.add) right += before[row * stride + o];
       const double bound = 4e-6 + 1e-6 * (size + std::fabs(right));
       if (near(out[row * stride + o], right, bound)) continue;
-      return expect(false, kernels.name, name + text(", row %g output %g: %.9g for %.9g", row, o, out[row * stride + o], right));
+      return expect(false, kernels.name,
+                    name + text(", row %g output %g: %.9g for %.9g", row, o, out[row * stride + o], right));
     }
   }
   for (int row = 0; row < kMostRows; ++row) {
-    expect(same_bits(&out[row * stride + outputs], &before[row * stride + outputs], 5), kernels.name, name + " wrote behind");
+    expect(same_bits(&out[row * stride + outputs], &before[row * stride + outputs], 5), kernels.name,
+           name + " wrote behind");
   }
   for (int count = 1; count < kMostRows; ++count) {
     const int first = count % 3;  // the same rows elsewhere among others
@@ -235,8 +102,9 @@ void check_extremes(const Kernels& kernels, const Kernels& portable) {
         if (number != Number::int8) continue;
         expect(std::isnan(out[5 * outputs + o]), kernels.name, "integers of an infinite row");
         for (int r : {0, 1, 2, 3, 6, 7, 8}) {
-          expect(same_bits(&out[r * outputs + o], &right[r * outputs + o], 1), kernels.name,
-                 text("integers of row %g, output %g: %.9g for %.9g", r, o, out[r * outputs + o], right[r * outputs + o]));
+          expect(
+              same_bits(&out[r * outputs + o], &right[r * outputs + o], 1), kernels.name,
+              text("integers of row %g, output %g: %.9g for %.9g", r, o, out[r * outputs + o], right[r * outputs + o]));
         }
       }
     }
@@ -255,29 +123,33 @@ struct Shape {
 };
 
 void check_attend(const Kernels& kernels, const Shape& shape) {
-  const auto [number, key_width, value_width, length, count, with_slots, with_bias] = shape;
+  const Number number = shape.number;
+  const int key_width = shape.key_width, value_width = shape.value_width, length = shape.length, count = shape.count;
+  const bool with_slots = shape.slots, with_bias = shape.bias;
   const int most_slots = 5;
   const std::int64_t key_step = most_slots * key_width + 8, value_step = most_slots * value_width + 16;
-  const std::string name =
-      text("attend, format %g, widths %g and %g, length %g, queries %g", static_cast<double>(number), key_width,
-           value_width, length, count) + (with_slots ? ", slots" : "") + (with_bias ? ", bias" : "");
-  const std::vector<float> keys = random_floats(static_cast<std::size_t>(key_step) * length);
-  const std::vector<float> values = random_floats(static_cast<std::size_t>(value_step) * length);
-  Room key_room(key_step * length * 4), value_room(value_step * length * 4);
+  const std::string name = text("attend, format %g, widths %g and %g, length %g, queries %g",
+                                static_cast<double>(number), key_width, value_width, length, count) +
+                           (with_slots ? ", slots" : "") + (with_bias ? ", bias" : "");
+  const std::vector<float> keys = random_floats(static_cast<std::size_t>(key_step) * length + 1);
+  const std::vector<float> values = random_floats(static_cast<std::size_t>(value_step) * length + 1);
+  Room key_room(key_step * length * 4 + 4), value_room(value_step * length * 4 + 4);
   kernels.store(number, keys.data(), static_cast<int>(keys.size()), key_room.data());
   kernels.store(number, values.data(), static_cast<int>(values.size()), value_room.data());
   std::vector<std::uint8_t> slots(static_cast<std::size_t>(length));
   for (std::uint8_t& slot : slots) slot = static_cast<std::uint8_t>(generator() % most_slots);
-  const Attended attended{number, key_room.data(), value_room.data(), key_step, value_step,
-                          with_slots ? slots.data() : nullptr, length, key_width, value_width};
+  const Attended attended{number,   key_room.data(), value_room.data(),
+                          key_step, value_step,      with_slots ? slots.data() : nullptr,
+                          length,   key_width,       value_width};
   const std::int64_t stride = key_width + 3, context_stride = value_width + 5, bias_stride = length + 1;
   std::vector<float> queries = random_floats(static_cast<std::size_t>(stride) * count);
   std::vector<float> bias = random_floats(static_cast<std::size_t>(bias_stride) * count);
   for (std::size_t i = 0; i < bias.size(); i += 3) bias[i] = -kInfinity;
   std::vector<float> contexts(static_cast<std::size_t>(context_stride) * count, kUntouched);
   std::vector<float> weights(static_cast<std::size_t>(length) * count + 1, kUntouched);
-  const Queries asked{queries.data(), contexts.data(), with_bias ? bias.data() : nullptr, weights.data(), stride,
-                      context_stride, bias_stride, count, 0.3f};
+  const Queries asked{queries.data(), contexts.data(), with_bias ? bias.data() : nullptr,
+                      weights.data(), stride,          context_stride,
+                      bias_stride,    count,           0.3f};
   kernels.attend(attended, asked);
   auto number_of = [number](float x) { return number == Number::f32 ? x : float_of_bf16(bf16_of_float(x)); };
   for (int q = 0; q < count; ++q) {
@@ -286,7 +158,8 @@ void check_attend(const Kernels& kernels, const Shape& shape) {
     for (int t = 0; t < length; ++t) {
       const std::int64_t at = t * key_step + (with_slots ? slots[t] * key_width : 0);
       double score = 0;
-      for (int i = 0; i < key_width; ++i) score += static_cast<double>(queries[q * stride + i]) * number_of(keys[at + i]);
+      for (int i = 0; i < key_width; ++i)
+        score += static_cast<double>(queries[q * stride + i]) * number_of(keys[at + i]);
       right[t] = std::exp(score * 0.3f + (with_bias ? bias[q * bias_stride + t] : 0.0));
       sum += right[t];
     }
@@ -312,7 +185,8 @@ void check_attend(const Kernels& kernels, const Shape& shape) {
     std::vector<float> own(static_cast<std::size_t>(length) + 1);
     one.weights = own.data();
     kernels.attend(attended, one);
-    expect(same_bits(alone.data(), &contexts[q * context_stride], alone.size()), kernels.name, name + ": depends on others");
+    expect(same_bits(alone.data(), &contexts[q * context_stride], alone.size()), kernels.name,
+           name + ": depends on others");
   }
   expect(weights.back() == kUntouched, kernels.name, name + ": wrote behind the weights");
 }
@@ -355,7 +229,8 @@ void check_normalize(const Kernels& kernels) {
       for (float& value : x) value += 5.0f;
       const std::vector<float> gain = random_floats(static_cast<std::size_t>(width)), bias = random_floats(gain.size());
       std::vector<float> out = x;
-      kernels.normalize(out.data(), count, width, centred, 1e-5f, gain.data(), with_bias ? bias.data() : nullptr, out.data());
+      kernels.normalize(out.data(), count, width, centred, 1e-5f, gain.data(), with_bias ? bias.data() : nullptr,
+                        out.data());
       for (int row = 0; row < count; ++row) {
         const float* row_x = x.data() + row * width;
         double mean = 0, square = 0;
@@ -390,7 +265,8 @@ void check_gate(const Kernels& kernels) {
     const bool bounded = activation == Activation::sigmoid;
     expect(results[0] == (bounded ? 2.0f : 2.0f * 1e30f), kernels.name, "activation of a great number");
     const double least = activation == Activation::none ? -3e30 : 0.0;
-    expect(near(results[1], least, activation == Activation::none ? 1e24 : 1e-30), kernels.name, text("activation of a number far below: %g", results[1]));
+    expect(near(results[1], least, activation == Activation::none ? 1e24 : 1e-30), kernels.name,
+           text("activation of a number far below: %g", results[1]));
     expect(std::isnan(results[2]), kernels.name, "activation of no number");
   }
   const std::vector<float> rows = random_floats(3 * 2 * 37);

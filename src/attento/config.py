@@ -4,15 +4,19 @@ Holds the base class of all settings, loading with `--set` overrides, and comple
 """
 
 import difflib
+import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from attento.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
 
 
 class Settings(BaseModel):
@@ -22,18 +26,6 @@ class Settings(BaseModel):
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain values only; a key that stands twice is refused, where YAML's own loader forgets the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-        return super().construct_mapping(node, deep)
 
 
 def load_settings(kind: type[SettingsT], path: Path, overrides: Sequence[str] = ()) -> SettingsT:
@@ -61,18 +53,37 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return parse_yaml(content, origin=str(path))
 
 
+def parse_json(content: bytes, origin: str) -> dict[str, Any]:
+    """Read JSON whose top level is a mapping; `origin` is for messages alone. Far quicker than YAML.
+
+    Raises:
+        ConfigError: it is not JSON or not a mapping.
+    """
+    try:
+        tree = json.loads(content)
+    except ValueError as problem:
+        raise ConfigError(f"{origin}: is not valid JSON: {problem}") from problem
+    return _expect_mapping(tree, origin)
+
+
 def parse_yaml(content: bytes, origin: str) -> dict[str, Any]:
     """Read YAML whose top level is a mapping; `origin` is for messages alone.
 
     Raises:
         ConfigError: it is not UTF-8, not YAML or not a mapping.
     """
+    import yaml
+
     try:
-        tree = yaml.load(content.decode("utf-8"), _Loader)
+        tree = yaml.load(content.decode("utf-8"), _strict_loader())
     except UnicodeDecodeError as problem:
         raise ConfigError(f"{origin}: cannot be read: {problem}") from problem
     except yaml.YAMLError as problem:
         raise ConfigError(f"{origin}: is not valid YAML: {problem}") from problem
+    return _expect_mapping(tree, origin)
+
+
+def _expect_mapping(tree: object, origin: str) -> dict[str, Any]:
     if tree is None:
         raise ConfigError(f"{origin}: is empty, but must hold a mapping of settings")
     if not isinstance(tree, dict):
@@ -86,6 +97,8 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     Raises:
         ConfigError: an override has no `=`, an empty key, a value that is not YAML, or goes through a plain value.
     """
+    import yaml
+
     result = _copy_tree(tree)
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -93,7 +106,7 @@ def apply_overrides(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         if not equals or not all(path):
             raise ConfigError(f"--set {override}: must look like training.max_steps=500")
         try:
-            value = yaml.load(text, _Loader)
+            value = yaml.load(text, _strict_loader())
         except yaml.YAMLError as problem:
             raise ConfigError(f"--set {override}: the value is not valid YAML: {problem}") from problem
         *parents, leaf = path
@@ -125,6 +138,8 @@ def check_settings(kind: type[SettingsT], tree: Mapping[str, Any], origin: str) 
 
 def dump_settings(settings: Settings) -> str:
     """Return settings as YAML, complete: every default is written out."""
+    import yaml
+
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -132,6 +147,24 @@ def suggest(word: str, known: Sequence[str]) -> str:
     """Return ' (did you mean `x`?)' for the nearest known word, or what is known where none is near."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean `{near[0]}`?)" if near else f" (known: {', '.join(known)})"
+
+
+@cache
+def _strict_loader() -> "type[yaml.SafeLoader]":
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Plain values only; a key that stands twice is refused, where YAML's own loader forgets the first."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=key.start_mark)
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _causes(errors: Sequence[Any]) -> list[Any]:

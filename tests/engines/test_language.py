@@ -152,7 +152,7 @@ def test_prompts_of_one_length_are_read_at_once_and_long_ones_in_parts(tokenizer
     engine = make_engine(model, tokenizer)
     whole = engine.generate(["fed", "bad", "a cab a"], max_tokens=3)
     assert {(2, 4), (1, 8)} <= set(model.shapes)
-    monkeypatch.setattr(language, "_PROMPT_TOKENS", 3)
+    monkeypatch.setattr(language, "PROMPT_TOKENS", 3)
     model.shapes.clear()
     assert engine.generate(["fed", "bad", "a cab a"], max_tokens=3) == whole
     assert {(2, 3), (2, 1), (1, 3), (1, 2)} <= set(model.shapes)

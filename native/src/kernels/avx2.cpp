@@ -18,10 +18,12 @@ namespace {
 
 #include "avx2_vectors.inl"
 #include "vector_floats.inl"
+// Attention stands on the functions before it.
 #include "vector_attend.inl"
 
-// A panel has four vectors of outputs here. Three rows by four vectors leave four registers of sixteen.
-constexpr int kMostRows = 3;
+// A panel has four vectors of outputs here. Two rows by four vectors take half of the sixteen registers; with three rows
+// converted bf16 and integers want more than there are.
+constexpr int kMostRows = 2;
 constexpr int panels_at_once(int rows) { return rows == 1 ? 2 : 1; }
 
 // The next panel is fetched into the second cache.
@@ -33,7 +35,9 @@ inline std::int32_t group_at(const std::byte* values) {
   return group;
 }
 
-inline __m256i vector_at(const std::byte* values) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)); }
+inline __m256i vector_at(const std::byte* values) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+}
 
 struct Floats {
   using Sum = V;
@@ -87,8 +91,7 @@ void product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* o
   }
 }
 
-constexpr Kernels kKernels = {"avx2", prepare,     product, attend,       normalize,
-                              gate,   log_sum_exp, argmax,  store_numbers};
+constexpr Kernels kKernels = {"avx2", prepare, product, attend, normalize, gate, log_sum_exp, argmax, store_numbers};
 
 }  // namespace
 }  // namespace attento

@@ -39,7 +39,9 @@ inline float greatest_lane(V x) {
   four = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
-inline unsigned equal_lanes(V a, V b) { return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ))); }
+inline unsigned equal_lanes(V a, V b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)));
+}
 inline unsigned lanes_without_number(V x) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
 }
@@ -63,7 +65,9 @@ inline void store(float* out, V x, int n) {
 // The greatest absolute value, found among bits taken as integers.
 using Bits = __m256i;
 inline Bits no_bits() { return _mm256_setzero_si256(); }
-inline Bits greater_magnitude(Bits greatest, V x) { return _mm256_max_epi32(greatest, _mm256_castps_si256(magnitude(x))); }
+inline Bits greater_magnitude(Bits greatest, V x) {
+  return _mm256_max_epi32(greatest, _mm256_castps_si256(magnitude(x)));
+}
 inline std::uint32_t greatest_of(Bits bits) {
   __m128i four = _mm_max_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
   four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
@@ -102,7 +106,9 @@ inline Pair split_bf16(__m256i numbers) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(numbers, 16)),
           _mm256_castsi256_ps(_mm256_and_si256(numbers, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
-inline Pair load_bf16(const std::uint16_t* x) { return split_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x))); }
+inline Pair load_bf16(const std::uint16_t* x) {
+  return split_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+}
 // Less than a pair are eight here.
 inline Pair load_bf16(const std::uint16_t* x, int) {
   return split_bf16(_mm256_zextsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));

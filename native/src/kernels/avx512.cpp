@@ -1,5 +1,5 @@
-// The sets for processors with AVX512: "avx512" (F, BW, VL) and "avx512_vnni", which multiplies integers, and bf16 where
-// the processor can, with one instruction. They differ in their products alone.
+// The sets for processors with AVX512: "avx512" (F, BW, VL) and "avx512_vnni", which multiplies integers, and bf16
+// where the processor can, with one instruction. They differ in their products alone.
 #include "sets.h"
 
 #if defined(__x86_64__)
@@ -25,6 +25,7 @@ namespace {
 
 #include "avx512_vectors.inl"
 #include "vector_floats.inl"
+// Attention stands on the functions before it.
 #include "vector_attend.inl"
 
 // A panel has two vectors of outputs here. Twelve rows by two vectors fill the registers.
@@ -64,7 +65,8 @@ struct ConvertedBf16 : Floats {
   }
 };
 
-// Without VNNI: |weight| times the input with the weight's sign. Two products are 2 * 127 * 127 at most and fit 16 bits.
+// Without VNNI: |weight| times the input with the weight's sign. Two products are 2 * 127 * 127 at most and fit 16
+// bits.
 struct SignedIntegers {
   struct Weights {
     __m512i magnitudes;

@@ -31,6 +31,7 @@ namespace {
 
 #include "neon_vectors.inl"
 #include "vector_floats.inl"
+// Attention stands on the functions before it.
 #include "vector_attend.inl"
 
 // A panel has eight vectors of outputs here. Two rows by eight vectors leave registers for what is multiplied.

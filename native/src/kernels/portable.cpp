@@ -158,7 +158,9 @@ void attend(const Attended& attended, const Queries& queries) {
     for (int t = 0; t < attended.length; ++t) {
       const std::int64_t key = offset(attended.slots, t, attended.key_step, attended.key_width);
       float score = 0.0f;
-      for (int i = 0; i < attended.key_width; ++i) score += query[i] * number_at(attended.number, attended.keys, key + i);
+      for (int i = 0; i < attended.key_width; ++i) {
+        score += query[i] * number_at(attended.number, attended.keys, key + i);
+      }
       weights[t] = score * queries.scale;
       if (queries.bias != nullptr) weights[t] += queries.bias[q * queries.bias_stride + t];
     }
@@ -214,8 +216,7 @@ int argmax(const float* x, int count) {
   return best;
 }
 
-constexpr Kernels kKernels = {"portable", prepare, product,     attend, normalize,
-                              gate,       log_sum_exp, argmax, store};
+constexpr Kernels kKernels = {"portable", prepare, product, attend, normalize, gate, log_sum_exp, argmax, store};
 
 }  // namespace
 

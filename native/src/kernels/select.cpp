@@ -8,12 +8,15 @@ namespace attento {
 std::vector<const Kernels*> available_kernels() {
   const Kernels* const sets[] = {
 #if defined(__x86_64__)
-      amx_kernels(), avx512_vnni_kernels(), avx512_kernels(), avx2_kernels(),
+    amx_kernels(),
+    avx512_vnni_kernels(),
+    avx512_kernels(),
+    avx2_kernels(),
 #endif
 #if defined(__aarch64__)
-      neon_kernels(),
+    neon_kernels(),
 #endif
-      portable_kernels(),
+    portable_kernels(),
   };
   std::vector<const Kernels*> available;
   for (const Kernels* set : sets) {

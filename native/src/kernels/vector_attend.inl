@@ -1,9 +1,10 @@
 // Attention over cached keys and values. Included after vector_floats.inl, as that file is.
 //
-// Keys are read once for a block of queries. kLanes positions at a time: the products of a query with each key are summed
-// down to one vector of partial sums a position, and `sums_of` turns kLanes such vectors into one vector of scores.
-// Numbers come in pairs of vectors (`Pair`): f32 as they stand, bf16 as those at even and those at odd places, which
-// takes a shift and a mask and no permutation; `arrange` brings a query into the same order, `restore` takes it back.
+// Keys are read once for a block of queries. kLanes positions at a time: the products of a query with each key are
+// summed down to one vector of partial sums a position, and `sums_of` turns kLanes such vectors into one vector of
+// scores. Numbers come in pairs of vectors (`Pair`): f32 as they stand, bf16 as those at even and those at odd places,
+// which takes a shift and a mask and no permutation; `arrange` brings a query into the same order, `restore` takes it
+// back.
 
 constexpr int kPair = 2 * kLanes;
 
@@ -44,16 +45,18 @@ inline void find_positions(const Attended& attended, int first, Positions& posit
   }
 }
 
-// Ask for the values of these positions and the keys of the next, where slots hide them from the processor's own foresight
-// (which it is left to elsewhere: asking costs more than it brings).
+// Ask for the values of these positions and the keys of the next, where slots hide them from the processor's own
+// foresight (which it is left to elsewhere: asking costs more than it brings).
 template <Number number>
 inline void prefetch(const Attended& attended, int first, int count) {
   const int size = size_of(number);
   for (int t = first; t < first + count; ++t) {
-    const std::byte* value = attended.values + offset(attended.slots, t, attended.value_step, attended.value_width) * size;
+    const std::byte* value =
+        attended.values + offset(attended.slots, t, attended.value_step, attended.value_width) * size;
     for (int i = 0; i < attended.value_width * size; i += 64) __builtin_prefetch(value + i);
     if (t + kLanes >= attended.length) continue;
-    const std::byte* key = attended.keys + offset(attended.slots, t + kLanes, attended.key_step, attended.key_width) * size;
+    const std::byte* key =
+        attended.keys + offset(attended.slots, t + kLanes, attended.key_step, attended.key_width) * size;
     for (int i = 0; i < attended.key_width * size; i += 64) __builtin_prefetch(key + i);
   }
 }
@@ -182,7 +185,8 @@ void attend_block(const Attended& attended, const Queries& queries, int query) {
   score<number, kQueries>(attended, queries, query);
   float* weights = queries.weights + std::int64_t{query} * attended.length;
   float factors[kQueries];
-  for (int q = 0; q < kQueries; ++q) factors[q] = exponentials(weights + std::int64_t{q} * attended.length, attended.length);
+  for (int q = 0; q < kQueries; ++q)
+    factors[q] = exponentials(weights + std::int64_t{q} * attended.length, attended.length);
   int from = 0, rest = attended.value_width;
   for (; kMostPairs == 2 && rest >= 2 * kPair; from += 2 * kPair, rest -= 2 * kPair) {
     add_values<number, kQueries, kMostPairs, true>(attended, queries, query, from, rest, factors);

@@ -4,8 +4,9 @@
 
 inline int least(int a, int b) { return a < b ? a : b; }
 
-// exp(x), relative error below 3e-7. Cody-Waite reduction by ln 2, then 1 + r + r^2 p(r) with p fitted to least greatest
-// relative error on |r| <= ln(2) / 2. `maximum` and `minimum` give their second argument where one is no number.
+// exp(x), relative error below 3e-7. Cody-Waite reduction by ln 2, then 1 + r + r^2 p(r) with p fitted to least
+// greatest relative error on |r| <= ln(2) / 2. `maximum` and `minimum` give their second argument where one is no
+// number.
 inline V exponential(V x) {
   x = minimum(all(89.0f), maximum(all(-105.0f), x));
   const V n = nearest(multiply(x, all(1.44269504f)));
@@ -21,8 +22,8 @@ inline V exponential(V x) {
 
 inline V sigmoid(V x) { return divide(all(1.0f), add(all(1.0f), exponential(subtract(zeros(), x)))); }
 
-// x Phi(x) with Phi(-t) = exp(-t^2 / 2) p(1 / (1 + 0.35 t)) for t = |x|, beyond 13 nothing to speak of; the form of Abramowitz & Stegun 7.1.26 with a
-// polynomial of degree 7 fitted to least greatest relative error (3.1e-7) on 0 <= t <= 13.
+// x Phi(x) with Phi(-t) = exp(-t^2 / 2) p(1 / (1 + 0.35 t)) for t = |x|: the form of Abramowitz & Stegun 7.1.26, with a
+// polynomial of degree 7 fitted to least greatest relative error (3.1e-7) on t <= 13. Beyond that Phi(-t) < 1e-38.
 inline V gelu(V x) {
   const V t = minimum(all(13.0f), magnitude(x));
   const V s = divide(all(1.0f), add_product(t, all(0.35f), all(1.0f)));

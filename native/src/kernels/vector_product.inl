@@ -49,32 +49,30 @@ void tile(const Work& work, int row, std::int64_t panel, const std::byte* next) 
   typename Format::Sum sums[kRows][kAcross];
   for (int j = 0; j < kAcross; ++j) {
     const auto start = Format::start(work.matrix, panel * kPanel + j * kLanes);
-      for (int r = 0; r < kRows; ++r) sums[r][j] = start;
+    for (int r = 0; r < kRows; ++r) sums[r][j] = start;
   }
   const std::int64_t panel_bytes = work.groups * kGroup;
   const std::byte* weights = work.panel(panel);
   const std::int64_t stride = work.rows.stride;
   const std::byte* inputs = work.rows.values + row * stride;
   for (std::int64_t g = 0; g < work.groups; ++g, weights += kGroup, inputs += 4, next += kGroup) {
-      for (int p = 0; p < kPanels; ++p) {
-      __builtin_prefetch(next + p * panel_bytes, 0, kNextNear);
-      __builtin_prefetch(next + p * panel_bytes + 64, 0, kNextNear);
-    }
+    // One line of two: processors fetch the other with it, or with the next.
+    for (int p = 0; p < kPanels; ++p) __builtin_prefetch(next + p * panel_bytes, 0, kNextNear);
     if constexpr (kRows < kAcross) {
       typename Format::Inputs spread[kRows];
-          for (int r = 0; r < kRows; ++r) spread[r] = Format::inputs(inputs + r * stride);
-          for (int j = 0; j < kAcross; ++j) {
+      for (int r = 0; r < kRows; ++r) spread[r] = Format::inputs(inputs + r * stride);
+      for (int j = 0; j < kAcross; ++j) {
         const auto loaded = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * (kGroup / kVectors));
-              for (int r = 0; r < kRows; ++r) sums[r][j] = Format::step(sums[r][j], loaded, spread[r]);
+        for (int r = 0; r < kRows; ++r) sums[r][j] = Format::step(sums[r][j], loaded, spread[r]);
       }
     } else {
       typename Format::Weights loaded[kAcross];
-          for (int j = 0; j < kAcross; ++j) {
+      for (int j = 0; j < kAcross; ++j) {
         loaded[j] = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * (kGroup / kVectors));
       }
-          for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < kRows; ++r) {
         const auto spread = Format::inputs(inputs + r * stride);
-              for (int j = 0; j < kAcross; ++j) sums[r][j] = Format::step(sums[r][j], loaded[j], spread);
+        for (int j = 0; j < kAcross; ++j) sums[r][j] = Format::step(sums[r][j], loaded[j], spread);
       }
     }
   }

@@ -4,6 +4,7 @@ Exit status: 0 done · 1 the work failed (text, files, run folder, training) · 
 130 interrupted. Verbs import what is heavy inside themselves, so that `attento --help` answers at once.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -133,6 +134,8 @@ def _run() -> None:
     finally:
         if sys.stdout is not None:
             _flush_stdout()
+        # All memory goes back at once now; to search it for garbage first takes longer than to translate a sentence.
+        gc.freeze()
 
 
 def _flush_stdout() -> None:

@@ -7,14 +7,14 @@ import typer
 
 from attento.cli.console import StageProgress, say, show_table
 from attento.cli.files import read_text
-from attento.cli.options import Json, TranslationRun
+from attento.cli.options import Json, RunOrPacked
 
 # Enough to fill a batch of the usual size with sentences that differ.
 _SENTENCES = 256
 
 
 def bench(
-    run: TranslationRun,
+    run: RunOrPacked,
     text: Annotated[Path, typer.Option("--text", metavar="FILE", help="Text to translate, one sentence a line.")],
     batch: Annotated[int, typer.Option("--batch", help="Sentences at once, in a full batch.")] = 64,
     beam_size: Annotated[int, typer.Option("--beam-size", help="Hypotheses of a beam.")] = 4,

@@ -13,7 +13,7 @@ from attento.cli.options import (
     LengthPenalty,
     MinLength,
     NoRepeatNgram,
-    TranslationRun,
+    RunOrPacked,
 )
 from attento.errors import ConfigError
 
@@ -24,7 +24,7 @@ _TRANSLATION, _LANGUAGE, _LABELS = "Translation models", "Language models", "Sen
 
 
 def evaluate(
-    run: TranslationRun,
+    run: RunOrPacked,
     source: Annotated[
         Path | None,
         typer.Option("--source", metavar="FILE", help="Text to translate, a line each.", rich_help_panel=_TRANSLATION),

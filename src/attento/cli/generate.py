@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from attento.cli.console import say
 from attento.cli.files import open_output
-from attento.cli.options import Device, Json, Run, Seed, Temperature, TopK, TopP, read_sampling
+from attento.cli.options import Device, Engine, Json, RunOrPacked, Seed, Temperature, TopK, TopP, read_sampling
 
 MAX_TOKENS = 200
 
 
 def generate(
-    run: Run,
+    run: RunOrPacked,
     prompts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -37,6 +38,7 @@ def generate(
         bool, typer.Option("--greedy", help="Take the most probable token each time instead of drawing.")
     ] = False,
     count: Annotated[int, typer.Option("--count", min=1, help="Texts to write for each prompt.")] = 1,
+    engine: Engine = "auto",
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -51,12 +53,16 @@ def generate(
         raise typer.BadParameter("--greedy writes one text for a prompt; --count is for drawing")
     sampling = None if greedy else read_sampling(temperature, top_k, top_p, seed)
     given = prompts or [""]
-    from attento.engines.language import LanguageEngine
+    from attento.engines.choose import choose_engine
+    from attento.engines.writing import load_writer
 
-    engine = LanguageEngine.load(run, device)
-    room = engine.room(given)
+    choice = choose_engine(run, engine, device)
+    if choice.note is not None:
+        say(f"note: {choice.note}")
+    writer = load_writer(choice, device)
+    room = writer.room(given)
     most = max_tokens or max(min(MAX_TOKENS, MAX_TOKENS if room is None else room), 1)
-    found = engine.generate(given, max_tokens=most, sampling=sampling, count=count)
+    found = writer.generate(given, max_tokens=most, sampling=sampling, count=count)
     texts = [(prompt, text) for prompt, texts in zip(given, found, strict=True) for text in texts]
     with open_output(None) as file:
         for number, (prompt, text) in enumerate(texts):

@@ -65,7 +65,7 @@ def info(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show layers, shapes and parameters of a preset or of a trained model, and what would translate with it."""
+    """Show layers, shapes and parameters of a preset or of a trained model, and what would compute it."""
     if list_presets:
         _show_presets(as_json)
         return
@@ -122,7 +122,7 @@ def _describe_run(path: Path) -> ModelInfo:
     if not list(model.parameters()):
         # It is made of tables, and how long they are is known to the file alone.
         load_weights(model.to_empty(device="cpu"), run.weights)
-    choice = choose_engine(path) if run_kind(path).task == "translation" else None
+    choice = choose_engine(path) if run_kind(path).task in ("translation", "language_modeling") else None
     return _describe(str(path), config, model, sizes, choice)
 
 
@@ -185,7 +185,7 @@ def _show(described: ModelInfo) -> None:
     sizes = ", ".join(f"{name} {size:,}" for name, size in described.sizes.items())
     say(f"{described.name}: {described.parameters:,} parameters, {sizes}")
     if described.engine is not None:
-        say(f"engine for translation: {described.engine.engine} ({described.engine.why})")
+        say(f"engine: {described.engine.engine} ({described.engine.why})")
 
 
 def _tree_rows(part: "Part", depth: int = 0) -> Iterator[tuple[str, str, str, str]]:

@@ -30,7 +30,7 @@ Device = Annotated[
     str | None,
     typer.Option("--device", help="cpu, cuda or cuda:N; the best one at hand by default.", show_default=False),
 ]
-TranslationRun = Annotated[
+RunOrPacked = Annotated[
     Path,
     typer.Argument(
         metavar="RUN", help="A run folder that `attento train` made, or a packed model.", show_default=False

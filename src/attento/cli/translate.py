@@ -20,11 +20,11 @@ from attento.cli.options import (
     LengthPenalty,
     MinLength,
     NoRepeatNgram,
+    RunOrPacked,
     Seed,
     Temperature,
     TopK,
     TopP,
-    TranslationRun,
     change_search,
     load_translator,
     read_sampling,
@@ -39,7 +39,7 @@ CHUNK_LINES = 1024
 
 
 def translate(
-    run: TranslationRun,
+    run: RunOrPacked,
     text: Annotated[
         list[str] | None,
         typer.Argument(help="Texts to translate, after -- where one begins with a dash; stdin if none."),

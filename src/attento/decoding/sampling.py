@@ -88,12 +88,13 @@ def next_token_probabilities(
     # The greatest becomes 0 first, so that no temperature is too low.
     scaled = (log_probs.double() - log_probs.double().amax(dim=-1, keepdim=True)) / temperature
     probabilities = scaled.softmax(dim=-1)
-    if top_k is None and top_p is None:
+    if top_k is None and top_p in (None, 1):
         return probabilities
     ranked, order = probabilities.sort(dim=-1, descending=True, stable=True)
     if top_k is not None:
         ranked[:, top_k:] = 0
-    if top_p is not None:
+    # A nucleus of 1 is all of them, however the sum of their shares is rounded.
+    if top_p is not None and top_p < 1:
         ranked /= ranked.sum(dim=-1, keepdim=True)
         # What more probable ones have together; the most probable has nothing before it and always stays.
         before = ranked.cumsum(dim=-1) - ranked

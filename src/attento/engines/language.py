@@ -18,18 +18,14 @@ from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.sampling import sample
 from attento.device import choose_device
 from attento.engines.loading import PartOfSettings, evaluating, load_weights, open_run
+from attento.engines.prompts import NEVER_WRITTEN, PROMPT_TOKENS, Row, Writer
 from attento.errors import ConfigError, InputError, RunFolderError
 from attento.models.base import LanguageModel
 from attento.models.build import build_language_model
 from attento.models.config import LanguageModelConfig
 from attento.nn.state import DecoderState, select_rows
-from attento.text.special import BOS_ID, EOS_ID, PAD_ID, UNK_ID
+from attento.text.special import BOS_ID, EOS_ID, UNK_ID
 from attento.text.tokenizer import Tokenizer, load_joint
-
-# A long prompt is read in parts of so many tokens, since its logits are computed and thrown away.
-_PROMPT_TOKENS = 512
-# A logit below all that a model gives, and still a number.
-_NEVER = -1e9
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class TextScore:
     unknown: int
 
 
-class LanguageEngine:
+class LanguageEngine(Writer):
     """Scores text and continues it with one language model.
 
     The model is moved to the device and used as it is at each call, without dropout; its training mode is restored.
@@ -75,9 +71,9 @@ class LanguageEngine:
     ) -> None:
         if max_batch_tokens < 1:
             raise ConfigError(f"`max_batch_tokens` must be at least 1, but got {max_batch_tokens}")
+        super().__init__(tokenizer)
         self.device = choose_device("auto" if device is None else str(device))
         self.model = model.to(self.device)
-        self.tokenizer = tokenizer
         self.context = context
         self.max_batch_tokens = max_batch_tokens
 
@@ -96,6 +92,11 @@ class LanguageEngine:
         model = build_language_model(settings.model, tokenizer.vocab_size)
         load_weights(model, folder.weights)
         return cls(model, tokenizer, context=settings.data.context, device=device)
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens that the model can read, bos among them; None where there is no limit."""
+        return self.model.max_length
 
     def score(self, text: str) -> TextScore:
         """Compute how probable a text is, in windows of `context` tokens that begin afresh; each token counts once.
@@ -116,53 +117,26 @@ class LanguageEngine:
                 tokens += batch.num_target_tokens
         return TextScore(total, tokens, unknown=int((ids == UNK_ID).sum()))
 
-    def room(self, prompts: Sequence[str]) -> int | None:
-        """Return how many tokens the model can still write behind the longest prompt; None where there is no limit.
+    def write(self, rows: Sequence[Row], max_tokens: int, sampling: SamplingConfig | None) -> list[tuple[int, ...]]:
+        """Return for every row the tokens that follow its prompt; prompts of equal length are read side by side.
 
         Raises:
-            InputError: a prompt is not Unicode text.
-        """
-        if self.model.max_length is None:
-            return None
-        longest = max((len(self._encode(prompt)) for prompt in prompts), default=0)
-        return max(self.model.max_length - 1 - longest, 0)
-
-    def generate(
-        self, prompts: Sequence[str], *, max_tokens: int, sampling: SamplingConfig | None = None, count: int = 1
-    ) -> list[list[str]]:
-        """Return for every prompt, in order, `count` texts that follow it; an empty prompt is the beginning of a text.
-
-        Without `sampling` the most probable token is taken each time, and all texts of a prompt are one. What is drawn
-        depends on the seed, the number of the draw and the prompt, not on the other prompts. A text has `max_tokens`
-        tokens.
-
-        Raises:
-            InputError: `prompts` is a single string, a prompt is not Unicode text, or the model cannot read so many
-                tokens.
             RunFolderError: the model's scores are not numbers.
         """
-        if isinstance(prompts, str):
-            raise InputError("generate takes a list of prompts; put a single one into brackets: generate([prompt])")
-        rows = [
-            _Row(place, tuple(self._encode(prompt)), draw)
-            for place, prompt in enumerate(prompts)
-            for draw in range(count)
-        ]
-        self._check_length(rows, max_tokens)
-        by_length = defaultdict[int, list[_Row]](list)
-        for row in rows:
-            by_length[len(row.prompt)].append(row)
-        texts: list[list[str]] = [[] for _ in prompts]
+        by_length = defaultdict[int, list[int]](list)
+        for place, row in enumerate(rows):
+            by_length[len(row.prompt)].append(place)
+        written: dict[int, tuple[int, ...]] = {}
         with torch.inference_mode(), evaluating(self.model):
-            for length, group in by_length.items():
+            for length, places in by_length.items():
                 at_once = max(1, self.max_batch_tokens // (1 + length + max_tokens))
-                for first in range(0, len(group), at_once):
-                    batch = group[first : first + at_once]
-                    for row, hypothesis in zip(batch, self._continue(batch, max_tokens, sampling), strict=True):
-                        texts[row.place].append(self._behind(row.prompt, hypothesis.ids))
-        return texts
+                for first in range(0, len(places), at_once):
+                    batch = places[first : first + at_once]
+                    found = self._continue([rows[place] for place in batch], max_tokens, sampling)
+                    written |= {place: hypothesis.ids for place, hypothesis in zip(batch, found, strict=True)}
+        return [written[place] for place in range(len(rows))]
 
-    def _continue(self, rows: "list[_Row]", max_tokens: int, sampling: SamplingConfig | None) -> list[Hypothesis]:
+    def _continue(self, rows: Sequence[Row], max_tokens: int, sampling: SamplingConfig | None) -> list[Hypothesis]:
         """Continue prompts of equal length."""
         prompt = torch.tensor([row.prompt for row in rows], dtype=torch.long, device=self.device)
         state = _Unread(prompt, self.model.start(len(rows)))
@@ -176,7 +150,7 @@ class LanguageEngine:
                 bos_id=BOS_ID,
                 eos_id=EOS_ID,
                 max_lengths=caps,
-                seeds=[(sampling.seed, row.draw, *row.prompt) for row in rows],
+                seeds=[row.seed(sampling) for row in rows],
                 temperature=sampling.temperature,
                 top_k=sampling.top_k,
                 top_p=sampling.top_p,
@@ -186,54 +160,19 @@ class LanguageEngine:
         return found
 
     def _step(self, tokens: Int[Tensor, "N 1"], state: DecoderState) -> tuple[Float[Tensor, "N 1 V"], DecoderState]:
-        """Read the next tokens; the prompt stands behind bos, before anything is written.
-
-        What stands in no text is not written: marks, and what the vocabulary lacks. A text has no end of its own, since
-        training text is one stream.
-        """
+        """Read the next tokens; the prompt stands behind bos, before anything is written."""
         logits, after = self._read(tokens, state)
         forbidden = torch.zeros(logits.size(-1), device=logits.device)
-        forbidden[[PAD_ID, UNK_ID, BOS_ID]] = -torch.inf
-        # Finite: a search may have to end.
-        forbidden[EOS_ID] = _NEVER
+        forbidden[list(NEVER_WRITTEN)] = torch.tensor(list(NEVER_WRITTEN.values()), device=logits.device)
         return logits.float() + forbidden, after
 
     def _read(self, tokens: Int[Tensor, "N 1"], state: DecoderState) -> tuple[Float[Tensor, "N 1 V"], DecoderState]:
         if not isinstance(state, _Unread):
             return self.model.decode(tokens, state)
         unread, read = torch.cat((tokens, state.prompt), dim=1), state.state
-        for first in range(0, unread.size(1), _PROMPT_TOKENS):
-            logits, read = self.model.decode(unread[:, first : first + _PROMPT_TOKENS], read)
+        for first in range(0, unread.size(1), PROMPT_TOKENS):
+            logits, read = self.model.decode(unread[:, first : first + PROMPT_TOKENS], read)
         return logits[:, -1:], read
-
-    def _encode(self, text: str) -> list[int]:
-        # In one piece: an imported vocabulary may have pieces that span two lines.
-        return self.tokenizer.encode(text)
-
-    def _behind(self, prompt: Sequence[int], ids: Sequence[int]) -> str:
-        """Return the text of ids as it stands behind a prompt: a first piece may be written without its space."""
-        return self.tokenizer.decode([*prompt, *ids])[len(self.tokenizer.decode(prompt)) :]
-
-    def _check_length(self, rows: "list[_Row]", max_tokens: int) -> None:
-        if max_tokens < 1:
-            raise InputError(f"`max_tokens` must be at least 1, but got {max_tokens}")
-        longest = max((len(row.prompt) for row in rows), default=0)
-        limit = self.model.max_length
-        if limit is not None and 1 + longest + max_tokens > limit:
-            raise InputError(
-                f"a prompt of {longest} tokens and {max_tokens} more, with the begin of text, are more than the "
-                f"{limit} tokens that the model can read; ask for fewer tokens, or train with a larger "
-                "`model.max_positions` or other `model.positions`"
-            )
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One text to write: behind which prompt, given in which place, and which of its draws."""
-
-    place: int
-    prompt: tuple[int, ...]
-    draw: int
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,22 @@
-"""Translation by the native engine: C++ on the CPU, from a packed model file, without torch."""
+"""Translation and text by the native engine: C++ on the CPU, from a packed model file, without torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attento.cores import available_cores
-from attento.decoding.config import SearchConfig
+from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.inputs import check_prefixes, check_sources, output_cap
-from attento.errors import ConfigError, InputError, MissingExtraError, RunFolderError
+from attento.engines.prompts import Row
+from attento.errors import AttentoError, ConfigError, InputError, MissingExtraError, RunFolderError
 
 if TYPE_CHECKING:
     import attento_native
 
 _NO_NUMBERS = "scores are not numbers"
+# The engine's whole numbers have 32 bits; an output may have one piece less, and eos.
+_MOST = 2**31 - 2
 
 
 class NativeEngine:
@@ -53,16 +56,24 @@ class NativeEngine:
             raise MissingExtraError(problem.name or "attento_native", "native") from problem
         workers = available_cores() if threads is None else threads
         try:
-            return cls(attento_native.Engine(str(path), threads=workers, max_rows=max_rows, kernels=kernels or ""))
+            engine = attento_native.Engine(
+                str(path), threads=min(workers, _MOST), max_rows=min(max_rows, _MOST), kernels=kernels or ""
+            )
         except attento_native.FileError as problem:
-            raise RunFolderError(f"{path}: {problem}; `attento export RUN --format native` makes it again") from None
+            raise RunFolderError(str(problem)) from None
         except ValueError as problem:
             raise ConfigError(str(problem)) from None
+        return cls(engine)
 
     @property
     def max_source_length(self) -> int | None:
         """The most tokens a source may have, with the eos that the engine adds; None where there is no limit."""
         return self._engine.max_source_length or None
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens that a language model can read, bos among them; None where there is no limit."""
+        return self._engine.max_target_length or None
 
     @property
     def kernels(self) -> str:
@@ -80,20 +91,16 @@ class NativeEngine:
         Sampling draws by the same random numbers as the torch engine.
 
         Raises:
-            InputError: a source is longer than the model can read, a prefix is longer than the output may be, there are
-                not as many prefixes as sources, an id is not in the model's vocabulary, or a sentence needs more memory
-                than there is.
+            InputError: the model is a language model, a source is longer than it can read, a prefix is longer than the
+                output may be, there are not as many prefixes as sources, an id is not in the model's vocabulary, or a
+                sentence needs more memory than there is.
             RunFolderError: the model's scores are not numbers.
             ConfigError: the search keeps more hypotheses than the engine can.
         """
         found = self.translate_each(sources, search, prefixes)
         for index, each in enumerate(found):
             if isinstance(each, str):
-                if _NO_NUMBERS in each:
-                    raise RunFolderError(
-                        "the model's scores are not numbers: its weights are damaged or its training diverged"
-                    )
-                raise InputError(f"source {index} (counted from 0) {each}")
+                raise _error(f"source {index} (counted from 0)", each)
         return [each for each in found if not isinstance(each, str)]
 
     def translate_each(
@@ -108,8 +115,11 @@ class NativeEngine:
             InputError: as in `translate`, where it can be told before anything is translated.
             ConfigError: the search keeps more hypotheses than the engine can.
         """
+        if not self._engine.translates:
+            raise InputError("the model is a language model, which translates nothing; name a translation model")
         check_sources(sources, self.max_source_length, self._engine.source_vocab_size)
-        caps = [output_cap(source, search, self._engine.max_target_length or None) for source in sources]
+        limit = self._engine.max_target_length or _MOST
+        caps = [output_cap(source, search, limit) for source in sources]
         if prefixes is not None:
             check_prefixes(prefixes, caps, self._engine.target_vocab_size)
         try:
@@ -124,15 +134,48 @@ class NativeEngine:
             raise ConfigError(str(problem)) from None
         return [each if isinstance(each, str) else [Hypothesis(*fields) for fields in each] for each in found]
 
+    def write(self, rows: Sequence[Row], max_tokens: int, sampling: SamplingConfig | None) -> list[tuple[int, ...]]:
+        """Return for every row the tokens that a language model writes behind its prompt, as the torch engine does.
+
+        Raises:
+            InputError: the model is a translation model, a prompt and what follows it are longer than it can read, an
+                id is not in its vocabulary, or a prompt needs more memory than there is.
+            RunFolderError: the model's scores are not numbers.
+        """
+        if self._engine.translates:
+            raise InputError("the model is a translation model, which goes on with no text; name a language model")
+        most = min(max_tokens, _MOST)
+        found = self._engine.generate(
+            [row.prompt for row in rows],
+            most,
+            uniform=[] if sampling is None else [_numbers(row.seed(sampling), most + 1) for row in rows],
+            search=_native_search(SearchConfig(beam_size=1, length_penalty=0.0, sampling=sampling)),
+        )
+        written = []
+        for row, each in zip(rows, found, strict=True):
+            if isinstance(each, str):
+                raise _error(f"prompt {row.place} (counted from 0)", each)
+            written.append(each[0][0])
+        return written
+
     def logits(self, source: Sequence[int], target: Sequence[int]) -> Any:
-        """Return the logits of the token after bos and after each token of a given target: float32, (T + 1, V)."""
-        return self._engine.logits(source, target)
+        """Return the logits of the token after bos and after each token of a given target: float32, (T + 1, V).
+
+        A language model reads the source, as a prompt, between bos and the target; its logits are told too.
+
+        Raises:
+            InputError: a text is longer than the model can read, or an id is not in the vocabulary.
+        """
+        try:
+            return self._engine.logits(source, target)
+        except ValueError as problem:
+            raise InputError(str(problem)) from None
 
     def cross_attention(self, source: Sequence[int], target: Sequence[int], layer: int) -> Any:
         """Return where a decoder layer looks while it writes a given target: float32, (T + 1, H, S + 1).
 
         Raises:
-            InputError: there is no such layer, or the model has no attention to a source.
+            InputError: there is no such layer, the model has no attention to a source, or as in `logits`.
         """
         try:
             return self._engine.cross_attention(source, target, layer)
@@ -150,6 +193,12 @@ class NativeEngine:
         return float(attento_native.read_rate(size))
 
 
+def _error(what: str, problem: str) -> AttentoError:
+    if _NO_NUMBERS in problem:
+        return RunFolderError("the model's scores are not numbers: its weights are damaged or its training diverged")
+    return InputError(f"{what} {problem}")
+
+
 def _native_search(search: SearchConfig) -> "attento_native.SearchSettings":
     import attento_native
 
@@ -158,15 +207,15 @@ def _native_search(search: SearchConfig) -> "attento_native.SearchSettings":
     if sampling is not None:
         drawing = {
             "temperature": sampling.temperature,
-            "top_k": sampling.top_k or 0,
+            "top_k": min(sampling.top_k or 0, _MOST),
             "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
         }
     return attento_native.SearchSettings(
-        beam_size=search.beam_size,
-        n_best=search.n_best,
+        beam_size=min(search.beam_size, _MOST),
+        n_best=min(search.n_best, _MOST),
         length_penalty=search.length_penalty,
-        min_length=search.min_length,
-        no_repeat_ngram=search.no_repeat_ngram,
+        min_length=min(search.min_length, _MOST),
+        no_repeat_ngram=min(search.no_repeat_ngram, _MOST),
         sample=sampling is not None,
         **drawing,
     )
@@ -176,14 +225,15 @@ def _uniform(sources: Sequence[Sequence[int]], caps: Sequence[int], search: Sear
     """Return what each source's draws are made of, as the torch engine draws; nothing where nothing is drawn."""
     if search.sampling is None:
         return []
-    import numpy as np
-
-    seed = search.sampling.seed
+    seed, draws = search.sampling.seed, range(search.n_best)
     return [
-        [
-            number
-            for draw in range(search.n_best)
-            for number in np.random.default_rng([seed, draw, *source]).random(cap + 1).tolist()
-        ]
+        [number for draw in draws for number in _numbers((seed, draw, *source), cap + 1)]
         for source, cap in zip(sources, caps, strict=True)
     ]
+
+
+def _numbers(seed: Sequence[int], count: int) -> list[float]:
+    import numpy as np
+
+    numbers: list[float] = np.random.default_rng(list(seed)).random(count).tolist()
+    return numbers

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attento.config import parse_yaml, read_yaml, suggest
+from attento.config import parse_json, parse_yaml, read_yaml, suggest
 from attento.engines.inside import CONFIG, read_inside
 from attento.errors import ConfigError, RunFolderError
 from attento.run_folder import RunFolder
@@ -76,7 +76,10 @@ def read_run_settings(run: Path) -> tuple[Path, dict[str, Any]]:
     # Without weights of its own a folder is what its packed model is.
     packed = folder.packed if folder.packed.is_file() and not folder.weights.is_file() else run
     if packed.is_file():
-        return packed / CONFIG, parse_yaml(read_inside(packed)[CONFIG], origin=str(packed / CONFIG))
+        content = read_inside(packed)[CONFIG]
+        # What is packed is JSON, which is YAML too, but is read before a YAML parser is even imported.
+        parse = parse_json if content.startswith(b"{") else parse_yaml
+        return packed / CONFIG, parse(content, origin=str(packed / CONFIG))
     config = folder.require().config
     return config, read_yaml(config)
 

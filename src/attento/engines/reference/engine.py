@@ -1,17 +1,19 @@
-"""Translation in numpy alone: slow, readable, and installed wherever Attento is."""
+"""Translation and text in numpy alone: slow, readable, and installed wherever Attento is."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from attento.decoding.config import SearchConfig
+from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.inputs import OF_NOTHING, check_prefixes, check_sources, output_cap
 from attento.engines.packed import read_packed
 from attento.engines.panels import Floats
+from attento.engines.prompts import NEVER_WRITTEN, PROMPT_TOKENS, Row
+from attento.engines.reference.linear import Ids
 from attento.engines.reference.model import ReferenceModel, State
-from attento.engines.reference.search import Wanted, log_softmax, search_one
+from attento.engines.reference.search import Wanted, greedy_search, log_softmax, sample, search_one
 from attento.errors import InputError
 
 
@@ -34,6 +36,11 @@ class ReferenceEngine:
     def max_source_length(self) -> int | None:
         """The most tokens a source may have, with the eos that the engine adds; None where there is no limit."""
         return self.model.settings.max_source_length
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens that a language model can read, bos among them; None where there is no limit."""
+        return self.model.settings.max_target_length
 
     def translate(
         self,
@@ -62,6 +69,19 @@ class ReferenceEngine:
             results.append(self._search(source, wanted) if len(source) else [OF_NOTHING])
         return results
 
+    def write(self, rows: Sequence[Row], max_tokens: int, sampling: SamplingConfig | None) -> list[tuple[int, ...]]:
+        """Return for every row the tokens that a language model writes behind its prompt, as the torch engine does.
+
+        Raises:
+            InputError: the model is a translation model.
+            RunFolderError: the model's scores are not numbers.
+        """
+        if self.model.settings.architecture != "language_model":
+            raise InputError("the model is a translation model, which goes on with no text; name a language model")
+        # What is no number is told by the search, and not by numpy's warnings before.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [self._continue(row, max_tokens, sampling).ids for row in rows]
+
     def encode_source(self, source: Sequence[int]) -> Floats:
         """Return the vectors that a source is read into, those of its eos among them, (S, D)."""
         return self._encode(source)[0]
@@ -85,6 +105,22 @@ class ReferenceEngine:
         log_probs = log_softmax(self.logits(source, target)[-len(following) :])
         scores: Floats = log_probs[np.arange(len(following)), following]
         return scores
+
+    def _continue(self, row: Row, max_tokens: int, sampling: SamplingConfig | None) -> Hypothesis:
+        s, state = self.model.settings, self.model.start()
+        # What follows the last token of a prompt is the first that is looked for.
+        *before, last = s.bos_id, *row.prompt
+        for first in range(0, len(before), PROMPT_TOKENS):
+            _, state = self.model.decode(np.array([before[first : first + PROMPT_TOKENS]]), state)
+        wanted = Wanted(last, s.eos_id, max_tokens, SearchConfig(length_penalty=0.0))
+        if sampling is None:
+            return greedy_search(self._write_step, state, wanted)
+        return sample(self._write_step, state, wanted, sampling, row.seed(sampling))
+
+    def _write_step(self, tokens: Ids, state: State) -> tuple[Floats, State]:
+        logits, state = self.model.decode(tokens, state)
+        logits[..., list(NEVER_WRITTEN)] += np.array(list(NEVER_WRITTEN.values()), dtype=np.float32)
+        return logits, state
 
     def _search(self, source: Sequence[int], wanted: Wanted) -> list[Hypothesis]:
         # What is no number is told by the search, and not by numpy's warnings before.

@@ -116,7 +116,8 @@ def next_token_probabilities(log_probs: Floats, sampling: SamplingConfig) -> NDA
     order = np.argsort(-probabilities, kind="stable")
     if sampling.top_k is not None:
         probabilities[order[sampling.top_k :]] = 0
-    if sampling.top_p is not None:
+    # A nucleus of 1 is all of them, however the sum of their shares is rounded.
+    if sampling.top_p is not None and sampling.top_p < 1:
         ranked = probabilities[order] / probabilities.sum()
         before = ranked.cumsum() - ranked
         # The most probable always stays.
