@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
 #include <memory>
 #include <system_error>
 
@@ -73,11 +74,14 @@ void check(const SearchSettings& search) {
   if (!search.sampling.on && search.n_best > search.beam_size) {
     throw std::invalid_argument("`n_best` must not be greater than `beam_size`");
   }
-  if (!(search.length_penalty >= 0) || search.min_length < 0 || search.no_repeat_ngram < 0) {
+  const bool penalty_fits = search.length_penalty >= 0 && std::isfinite(search.length_penalty);
+  if (!penalty_fits || search.min_length < 0 || search.no_repeat_ngram < 0) {
     throw std::invalid_argument("`length_penalty`, `min_length` and `no_repeat_ngram` must be 0 or more");
   }
   const Sampling& sampling = search.sampling;
-  if (sampling.on && (!(sampling.temperature > 0) || sampling.top_k < 0 || !(sampling.top_p > 0 && sampling.top_p <= 1))) {
+  const bool temperature_fits = sampling.temperature > 0 && std::isfinite(sampling.temperature);
+  const bool nucleus_fits = sampling.top_p > 0 && sampling.top_p <= 1;
+  if (sampling.on && !(temperature_fits && sampling.top_k >= 0 && nucleus_fits)) {
     throw std::invalid_argument("`temperature` must be above 0, `top_k` 0 or more, `top_p` above 0 and at most 1");
   }
 }

@@ -58,7 +58,7 @@ void Search::advance(const Kernels& kernels, float* logits, std::int64_t stride,
       choose(parent, scores);
     } else {
       // A piece of the prefix that the model rules out leaves nothing but eos.
-      const std::int32_t token = scores.shifted[only] == kForbidden ? eos_ : only;
+      const std::int32_t token = scores.logits[only] == kForbidden ? eos_ : only;
       add_candidate(parent, token, scores.log_probability(token));
     }
   }
@@ -97,7 +97,6 @@ std::int32_t Search::only_choice() const {
   return static_cast<std::size_t>(length_) < prefix_.size() ? prefix_[length_] : kAny;
 }
 
-// The softmax's logarithm, with the greatest taken off first, as torch does it: in this order it loses least.
 Search::Scores Search::normalize(const Kernels& kernels, float* logits, int vocabulary) {
   std::fill(maxima_.begin(), maxima_.end(), kForbidden);
   int start = 0;
@@ -105,19 +104,17 @@ Search::Scores Search::normalize(const Kernels& kernels, float* logits, int voca
   raise(maxima_.data(), logits + start, vocabulary - start);
   const float greatest = *std::max_element(maxima_.begin(), maxima_.end());
   if (!std::isfinite(greatest)) no_numbers();
-  for (float& each : maxima_) each -= greatest;
-  for (int token = 0; token < vocabulary; ++token) logits[token] -= greatest;
-  const float log_sum = kernels.log_sum_exp(logits, vocabulary);
+  const float log_sum = std::log(kernels.sum_exp(logits, vocabulary, greatest));
   // One that is no number is no maximum, but it spoils the sum.
   if (!std::isfinite(log_sum)) no_numbers();
-  return {logits, log_sum, vocabulary};
+  return {logits, greatest, log_sum, vocabulary};
 }
 
 void Search::forbid(Scores scores, std::int32_t token) {
-  scores.shifted[token] = kForbidden;
+  scores.logits[token] = kForbidden;
   const int group = token % kGroups;
   maxima_[group] = kForbidden;
-  for (int i = group; i < scores.vocabulary; i += kGroups) maxima_[group] = std::max(maxima_[group], scores.shifted[i]);
+  for (int i = group; i < scores.vocabulary; i += kGroups) maxima_[group] = std::max(maxima_[group], scores.logits[i]);
 }
 
 // Add what may follow a live hypothesis: its most probable tokens, or the one that is drawn.
@@ -160,10 +157,10 @@ void Search::find_best(Scores scores, int count) {
     // So many groups have a token as probable as this one: nothing below can be among the best.
     best_maxima_.resize(count);
     std::partial_sort_copy(maxima_.begin(), maxima_.end(), best_maxima_.begin(), best_maxima_.end(), std::greater<>());
-    threshold = best_maxima_.back() - scores.log_sum;
+    threshold = scores.of(best_maxima_.back());
   }
   for (int group = 0; group < kGroups; ++group) {
-    if (maxima_[group] - scores.log_sum < threshold) continue;
+    if (scores.of(maxima_[group]) < threshold) continue;
     for (int token = group; token < scores.vocabulary; token += kGroups) {
       const float value = scores.log_probability(token);
       if (value >= threshold && value > kForbidden) choices_.push_back({value, token});

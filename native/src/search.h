@@ -83,12 +83,14 @@ class Search {
     double value;  // a log-probability or a probability
     std::int32_t token;
   };
-  // The log-probability of a token is shifted[token] - log_sum.
+  // The softmax's logarithm, with the greatest taken off first, as torch does it: in this order it loses least.
   struct Scores {
-    float* shifted;
+    float* logits;
+    float greatest;
     float log_sum;
     int vocabulary;
-    float log_probability(std::int32_t token) const { return shifted[token] - log_sum; }
+    float log_probability(std::int32_t token) const { return of(logits[token]); }
+    float of(float logit) const { return logit - greatest - log_sum; }
   };
 
   // Tokens whose ids leave the same rest form a group. The greatest of each, found by one pass, tell where to look for

@@ -41,27 +41,16 @@ void expect_error(Action action, const std::string& what) {
   expect(false, what);
 }
 
-int plain_argmax(const float* x, int count) {
-  int best = 0;
-  for (int i = 0; i < count; ++i) {
-    if (std::isnan(x[i])) return -1;
-    if (x[i] > x[best]) best = i;
-  }
-  return best;
-}
-
-float plain_log_sum_exp(const float* x, int count) {
-  const float greatest = *std::max_element(x, x + count);
+float plain_sum_exp(const float* x, int count, float shift) {
   float sum = 0;
-  for (int i = 0; i < count; ++i) sum += std::exp(x[i] - greatest);
-  return greatest + std::log(sum);
+  for (int i = 0; i < count; ++i) sum += std::exp(x[i] - shift);
+  return sum;
 }
 
 Kernels plain_kernels() {
   Kernels kernels{};
   kernels.name = "plain";
-  kernels.argmax = plain_argmax;
-  kernels.log_sum_exp = plain_log_sum_exp;
+  kernels.sum_exp = plain_sum_exp;
   return kernels;
 }
 
@@ -102,9 +91,8 @@ std::vector<Hypothesis> run(const Task& task, const Model& model, int* steps = n
 
 std::vector<float> log_softmax(std::vector<float> x) {
   const float greatest = *std::max_element(x.begin(), x.end());
-  for (float& each : x) each -= greatest;
-  const float log_sum = plain_log_sum_exp(x.data(), static_cast<int>(x.size()));
-  for (float& each : x) each -= log_sum;
+  const float log_sum = std::log(plain_sum_exp(x.data(), static_cast<int>(x.size()), greatest));
+  for (float& each : x) each = each - greatest - log_sum;
   return x;
 }
 

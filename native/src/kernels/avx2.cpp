@@ -21,8 +21,8 @@ namespace {
 // Attention stands on the functions before it.
 #include "vector_attend.inl"
 
-// A panel has four vectors of outputs here. Two rows by four vectors take half of the sixteen registers; with three rows
-// converted bf16 and integers want more than there are.
+// A panel has four vectors of outputs here. Two rows by four vectors take half of the sixteen registers; with three
+// rows converted bf16 and integers want more than there are.
 constexpr int kMostRows = 2;
 constexpr int panels_at_once(int rows) { return rows == 1 ? 2 : 1; }
 
@@ -91,7 +91,7 @@ void product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* o
   }
 }
 
-constexpr Kernels kKernels = {"avx2", prepare, product, attend, normalize, gate, log_sum_exp, argmax, store_numbers};
+constexpr Kernels kKernels = {"avx2", prepare, product, attend, normalize, gate, sum_exp, store_numbers};
 
 }  // namespace
 }  // namespace attento

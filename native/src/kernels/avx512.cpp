@@ -4,12 +4,6 @@
 
 #if defined(__x86_64__)
 
-#if !defined(__clang__)
-// Headers of gcc 12 leave what an instruction overwrites without a value, and warn of themselves.
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
 #include <immintrin.h>
 
 #include <cstring>
@@ -181,11 +175,11 @@ ATTENTO_END_TARGET
 namespace attento {
 namespace {
 
-constexpr Kernels kAvx512 = {"avx512", prepare, product, attend, normalize, gate, log_sum_exp, argmax, store_numbers};
+constexpr Kernels kAvx512 = {"avx512", prepare, product, attend, normalize, gate, sum_exp, store_numbers};
 constexpr Kernels kVnni = {"avx512_vnni", prepare,     vnni_product, attend,       normalize,
-                           gate,          log_sum_exp, argmax,       store_numbers};
+                           gate,          sum_exp, store_numbers};
 constexpr Kernels kVnniBf16 = {"avx512_vnni", prepare,     bf16_product, attend,       normalize,
-                               gate,          log_sum_exp, argmax,       store_numbers};
+                               gate,          sum_exp, store_numbers};
 
 bool has_avx512() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&

@@ -81,11 +81,8 @@ struct Kernels {
   // out[i] = activation(gate[i]) * inner[i], where each row is [gate | inner] of width 2 * width; `out` rows are `width` wide.
   void (*gate)(const float* x, int count, int width, Activation activation, float* out);
 
-  // The logarithm of the sum of exp(x); minus infinity counts as nothing.
-  float (*log_sum_exp)(const float* x, int count);
-
-  // The greatest of some numbers, of equals the first; -1 where something is no number.
-  int (*argmax)(const float* x, int count);
+  // The sum of exp(x - shift); minus infinity counts as nothing.
+  float (*sum_exp)(const float* x, int count, float shift);
 
   // Floats into a cache of keys or values, f32 or bf16 (rounded to nearest, ties to even).
   void (*store)(Number number, const float* x, int count, std::byte* out);

@@ -198,25 +198,13 @@ void gate(const float* x, int count, int width, Activation activation, float* ou
   }
 }
 
-float log_sum_exp(const float* x, int count) {
-  float greatest = -std::numeric_limits<float>::infinity();
-  for (int i = 0; i < count; ++i) greatest = x[i] > greatest ? x[i] : greatest;
-  if (std::isinf(greatest)) greatest = 0.0f;
+float sum_exp(const float* x, int count, float shift) {
   double sum = 0.0;
-  for (int i = 0; i < count; ++i) sum += std::exp(x[i] - greatest);
-  return greatest + static_cast<float>(std::log(sum));
+  for (int i = 0; i < count; ++i) sum += std::exp(x[i] - shift);
+  return static_cast<float>(sum);
 }
 
-int argmax(const float* x, int count) {
-  int best = 0;
-  for (int i = 0; i < count; ++i) {
-    if (std::isnan(x[i])) return -1;
-    if (x[i] > x[best]) best = i;
-  }
-  return best;
-}
-
-constexpr Kernels kKernels = {"portable", prepare, product, attend, normalize, gate, log_sum_exp, argmax, store};
+constexpr Kernels kKernels = {"portable", prepare, product, attend, normalize, gate, sum_exp, store};
 
 }  // namespace
 

@@ -166,10 +166,7 @@ inline float greatest_of(const float* x, int count) {
   return greatest_lane(maximum(first, second));
 }
 
-float log_sum_exp(const float* x, int count) {
-  const float greatest = greatest_of(x, count);
-  // An infinite sum stays infinite, and a sum of nothing is zero.
-  const float shift = __builtin_isinf(greatest) ? 0.0f : greatest;
+float sum_exp(const float* x, int count, float shift) {
   const V centre = all(shift);
   V first = zeros(), second = zeros();
   int i = 0;
@@ -180,23 +177,5 @@ float log_sum_exp(const float* x, int count) {
   for (; i < count; i += kLanes) {
     first = add(first, exponential(subtract(load(x + i, least(count - i, kLanes), all(-kInfinity)), centre)));
   }
-  return shift + __builtin_logf(sum(add(first, second)));
-}
-
-int argmax(const float* x, int count) {
-  const V lowest = all(-kInfinity);
-  V best = lowest;
-  unsigned none = 0;
-  for (int i = 0; i < count; i += kLanes) {
-    const V here = load(x + i, least(count - i, kLanes), lowest);
-    none |= lanes_without_number(here);
-    best = maximum(here, best);
-  }
-  if (none != 0) return -1;
-  const V greatest = all(greatest_lane(best));
-  for (int i = 0; i < count; i += kLanes) {
-    const unsigned equal = equal_lanes(load(x + i, least(count - i, kLanes), lowest), greatest);
-    if (equal != 0) return i + __builtin_ctz(equal);
-  }
-  return 0;
+  return sum(add(first, second));
 }

@@ -98,6 +98,8 @@ def _describe_preset(name: str, vocab_size: int | None) -> ModelInfo:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1)
         mend = f"did you mean `{near[0]}`?" if near else "`attento info --list` names the presets"
+        if Path(name).is_file():
+            mend = "`attento info` describes the run folder that a packed model was made of"
         raise ConfigError(f"{name}: is neither a run folder nor a preset; {mend}")
     preset = PRESETS[name]
     tokens = vocab_size or preset.vocab_size

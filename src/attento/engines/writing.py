@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from attento.decoding.config import SamplingConfig
 from attento.engines.choose import EngineChoice
@@ -13,7 +13,10 @@ from attento.errors import MissingExtraError
 from attento.text.tokenizer import Tokenizer, TokenizerPair
 
 
+@runtime_checkable
 class _Engine(Protocol):
+    """The part of `Writer` that knows no text."""
+
     @property
     def max_length(self) -> int | None: ...
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attento.decoding.beam import beam_search
 from attento.decoding.config import SearchConfig
+from attento.decoding.constraints import Constraints
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.step import next_log_probabilities
 from attento.inspection.tokens import readable
@@ -148,6 +149,7 @@ def watch_beam(model: EncoderDecoder, memory: Memory, search: SearchConfig) -> B
         max_lengths=cap,
         length_penalty=search.length_penalty,
         n_best=search.beam_size,
+        constraints=Constraints.of(search, device=device),
     )
     _finish(tree)
     return tree

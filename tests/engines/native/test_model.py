@@ -35,7 +35,7 @@ def check(packed, model, config):
         for engine in engines(path):
             alike = cosines(engine.logits(SOURCE, TARGET), coarse)
             # A number half way between two may be rounded either way, and goes on from there.
-            assert np.median(alike) > 0.9999, (numbers, engine.kernels)
+            assert np.median(alike) > 0.9995, (numbers, engine.kernels)
             assert alike.min() > 0.99, (numbers, engine.kernels)
 
 

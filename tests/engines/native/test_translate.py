@@ -24,7 +24,7 @@ SEARCHES = [
     {"beam_size": 2, "max_extra_length": 31},
     {"beam_size": 5, "n_best": 3, "length_penalty": 0.0, "max_extra_length": 3},
     {"beam_size": 3, "n_best": 3, "length_penalty": 2.0, "min_length": 6, "no_repeat_ngram": 2, "max_extra_length": 2},
-    {"beam_size": 61, "n_best": 61, "max_extra_length": 2},
+    {"beam_size": 61, "n_best": 5, "max_extra_length": 2},
     {"beam_size": 2, "max_extra_length": 0},
     {"n_best": 3, "max_extra_length": 5, "sampling": {"seed": 5}},
     {"n_best": 2, "max_extra_length": 2, "sampling": {"temperature": 1.3, "top_k": 13, "top_p": 0.9, "seed": 3}},
@@ -54,7 +54,9 @@ def test_an_encoder_decoder_translates_as_in_torch(load, translation, settings, 
 
 
 @pytest.mark.parametrize(
-    "settings", [{"source_sees": "all"}, {"positions": "learned", "max_positions": 29}, {"positions": "alibi"}], ids=named
+    "settings",
+    [{"source_sees": "all"}, {"positions": "learned", "max_positions": 29}, {"positions": "alibi"}],
+    ids=named,
 )
 @pytest.mark.parametrize("search", [*SEARCHES[:4], SEARCHES[8]], ids=named)
 def test_a_decoder_only_model_translates_as_in_torch(load, one_stack, settings, search):
@@ -98,13 +100,8 @@ def test_a_whole_target_as_a_prefix_is_scored(packed, request, family, numbers):
     ((found,),) = engine.translate([SOURCE], search, [TARGET])
     assert list(found.ids) == TARGET
     # Where numbers are coarse, one half way between two may be rounded either way.
-    expected = reference.score(SOURCE, TARGET).sum()
-    assert found.log_probability == pytest.approx(expected, abs=1e-3 if numbers == "fp32" else 0.02 * abs(expected))
-    forced = engine.logits(SOURCE, TARGET).astype(float)
-    log_probs = forced - forced.max(-1, keepdims=True)
-    log_probs -= __import__("numpy").log(__import__("numpy").exp(log_probs).sum(-1, keepdims=True))
-    exact = sum(row[piece] for row, piece in zip(log_probs, [*TARGET, 3], strict=True))
-    assert found.log_probability == pytest.approx(exact, abs=1e-4)
+    expected = float(reference.score(SOURCE, TARGET).sum())
+    assert found.log_probability == pytest.approx(expected, rel=1e-5 if numbers == "fp32" else 0.02)
 
 
 PIECES = st.lists(st.integers(4, 46), max_size=9).map(tuple)
@@ -150,7 +147,9 @@ def test_a_result_depends_on_its_sentence_alone(packed, request, family, numbers
 @pytest.mark.parametrize("numbers", ["fp32", "bf16", "int8"])
 def test_a_long_source_reads_the_same_beside_others(packed, translation, numbers):
     path = packed(*translation(), numbers)
-    sources = [[4 + (place * place + start) % 43 for place in range(length)] for start, length in enumerate((301, 5, 263))]
+    sources = [
+        [4 + (place * place + start) % 43 for place in range(length)] for start, length in enumerate((301, 5, 263))
+    ]
     found = NativeEngine.load(path, threads=1).translate(sources, ALONE[1].model_copy(update={"max_extra_length": 0}))
     single = NativeEngine.load(path, threads=1, max_rows=1)
     for source, some in zip(sources, found, strict=True):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from attento.engines.packed import read_packed
+from attento.errors import ConfigError
 from attento.interop.export.base import EXACT, ROUNDED, TrainedModel
 from attento.interop.export.native import NativeExporter
 from attento.interop.verify import verify
@@ -269,7 +270,7 @@ def test_the_files_of_the_run_are_inside(translation, folder, tmp_path):
     NativeExporter().write(run, folder)
     found = read_packed(folder / "model.attento")
     assert found.files == ["config.yaml", "source.model", "target.model"]
-    assert found.file("config.yaml") == b"model: {}\n"
+    assert found.file("config.yaml") == b'{"model": {}}'
     place = tmp_path / "tokenizers"
     place.mkdir()
     for name in found.files:
@@ -315,6 +316,6 @@ def test_other_architectures_are_refused(translation, language):
 
 def test_a_run_without_its_settings_leaves_nothing(translation, folder):
     run = replace(translation(), path=Path(folder / "no run"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigError, match="no such file"):
         NativeExporter().write(run, folder)
     assert list(folder.iterdir()) == []

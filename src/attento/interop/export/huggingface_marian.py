@@ -183,6 +183,8 @@ def _search(run: TrainedModel) -> dict[str, Any]:
         # For one beam there is nothing to compare, and the library would complain.
         "length_penalty": run.search.length_penalty if run.search.beam_size > 1 else 1.0,
         "max_length": MAX_TOKENS,
+        "min_new_tokens": run.search.min_length or None,
+        "no_repeat_ngram_size": run.search.no_repeat_ngram,
     }
 
 

@@ -3,6 +3,7 @@
 Matrices are in int8, bfloat16 or float32; whatever else there is stays in float32.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from attento.config import read_yaml
+from attento.engines.inside import CONFIG
 from attento.engines.packed import PackedModel, read_packed, write_packed
 from attento.engines.panels import ComputeType, StoredTensor, store
 from attento.engines.reference.model import ReferenceModel, State
@@ -80,10 +83,12 @@ class NativeExporter(Exporter):
 
 def _files(run: TrainedModel) -> dict[str, StoredTensor]:
     """Return the settings of the run and its tokenizers, as they lie in a run folder."""
+    # JSON is YAML too, and read in no time.
+    files = {CONFIG: json.dumps(read_yaml(RunFolder(run.path).config), ensure_ascii=False).encode()}
     with TemporaryDirectory() as place:
         run.tokenizers.save(Path(place))
-        paths = [RunFolder(run.path).config, *sorted(Path(place).iterdir())]
-        return {f"file:{path.name}": store(np.frombuffer(path.read_bytes(), np.uint8)) for path in paths}
+        files |= {path.name: path.read_bytes() for path in sorted(Path(place).iterdir())}
+    return {f"file:{name}": store(np.frombuffer(data, np.uint8)) for name, data in files.items()}
 
 
 class _NativeRunner(StepRunner[State]):
