@@ -228,55 +228,54 @@ def trained(run: Path, text: Path, folder: Path, rounds: int) -> dict[str, Any]:
 
 def lines(result: dict[str, Any]) -> list[str]:
     """Return the result as Markdown lines."""
-    text = ["# The native engine beside CTranslate2 int8, the same weights, one thread on one core", ""]
-    text += [
+    text = [
+        "# The native engine beside CTranslate2 int8, the same weights, one thread on one core",
+        "",
         "Pieces a second, median of the rounds; ratio to CTranslate2 int8 of the same round: median [least, most].",
         "",
     ]
     for shape, table in result["main"].items():
         names = list(table["cases"][0]["rates"])
+        rows = [
+            [row["case"]["text"], *(_cell(row, name) for name in names), f"{row['share']:.0%}"]
+            for row in table["cases"]
+        ]
+        text += _table([shape, *names, "share of the least time"], rows)
         floor = table["floor"]
-        text += [f"## {shape}", "", _row(["case", *names, "share of the least time"]), _row(["---"] * (len(names) + 2))]
-        for row in table["cases"]:
-            text.append(_row([row["case"]["text"], *(_cell(row, name) for name in names), f"{row['share']:.0%}"]))
         text += [
-            "",
             f"The least time: products at {floor['products'] / 1e9:.0f} billion multiplications a second, weights read "
             f"at {floor['bytes'] / 1e9:.0f} GB/s, both measured in this run.",
             "",
         ]
-        text += [
-            "| two threads on two cores | " + " | ".join(("native int8", "CTranslate2 int8")) + " |",
-            "|---|---|---|",
-        ]
-        text += [
-            _row([row["case"]["text"], _cell(row, "native int8"), _cell(row, "CTranslate2 int8")])
-            for row in result["two threads"][shape]
-        ]
-        text += ["", "| greedy | native int8 | CTranslate2 int8 |", "|---|---|---|"]
-        for kind, rows in result["curves"][shape].items():
-            for row in rows:
-                label = f"vocabulary {row['vocabulary']:,}" if kind == "vocabulary" else row["case"]["text"]
-                text.append(_row([label, _cell(row, "native int8"), _cell(row, "CTranslate2 int8")]))
-        start = result["start"][shape]
-        text += ["", "| a fresh process, to its first translation | seconds | MiB at most |", "|---|---|---|"]
-        text += [_row([name, f"{each['seconds']:.3f}", f"{each['mebibytes']:.0f}"]) for name, each in start.items()]
-        text.append("")
+    text += _beside("two threads on two cores", result["two threads"])
     if "trained" in result:
         found = result["trained"]
-        text += [
-            f"## {found['run']}, trained: {found['sentences']} sentences to their own ends",
-            "",
-            "Sentences a second.",
-            "",
-            "| case | native int8 | CTranslate2 int8 |",
-            "|---|---|---|",
-        ]
-        text += [
-            _row([row["case"]["text"], _cell(row, "native int8"), _cell(row, "CTranslate2 int8")])
-            for row in found["cases"]
-        ]
+        title = f"trained, {found['sentences']} sentences to their own ends, sentences a second"
+        text += _beside(title, {found["run"]: found["cases"]})
+    for shape, start in result["start"].items():
+        text += _table(
+            [f"a fresh process, {shape}, to its first translation", "seconds", "MiB at most"],
+            [[name, f"{each['seconds']:.3f}", f"{each['mebibytes']:.0f}"] for name, each in start.items()],
+        )
+    for shape, curve in result["curves"].items():
+        for kind, rows in curve.items():
+            text += _beside(f"{shape} by {kind}, greedy", {"": rows})
     return text
+
+
+def _beside(title: str, groups: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Return a table of the native engine and its peer, in several groups of cases."""
+    rows = []
+    for group, cases in groups.items():
+        for row in cases:
+            size = f"vocabulary {row['vocabulary']:,}" if "vocabulary" in row else row["case"]["text"]
+            label = ", ".join(filter(None, [group, size]))
+            rows.append([label, _cell(row, "native int8"), _cell(row, "CTranslate2 int8")])
+    return _table([title, "native int8", "CTranslate2 int8"], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [_row(head), _row(["---"] * len(head)), *map(_row, rows), ""]
 
 
 def _row(cells: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Put the tables of the results into docs/story.md and docs/heirs.md, each between its two marks.
+"""Put the tables of the results into docs/story.md, docs/heirs.md and docs/native.md, each between its two marks.
 
     python benchmarks/story.py
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = tuple(Path(__file__).parents[1] / "docs" / name for name in ("story.md", "heirs.md"))
+PAGES = tuple(Path(__file__).parents[1] / "docs" / name for name in ("story.md", "heirs.md", "native.md"))
 _MARKED = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -162,6 +162,12 @@ def minilm() -> Iterator[str]:
 
 
 TABLES = {
+    "native-quality": lambda: _lines("native_quality", "| run"),
+    "native-tiny": lambda: _lines("native_speed", "| tiny |"),
+    "native-base": lambda: _lines("native_speed", "| base |"),
+    "native-threads": lambda: _lines("native_speed", "| two threads"),
+    "native-trained": lambda: _lines("native_speed", "| trained"),
+    "native-start": lambda: _lines("native_speed", "| a fresh process"),
     "modern": modern,
     "shakespeare": shakespeare,
     "cache": cache,
