@@ -107,7 +107,10 @@ def pronouns(run: LoadedRun) -> Iterator[dict[str, Any]]:
 
 
 def chosen_heads() -> list[tuple[str, str]]:
-    """Return the heads of the figure: those that the answer needs, and those that look most at what it turns on."""
+    """Return the heads of the figure: those that the answer needs, and those that look most at what it turns on.
+
+    A head is named once, with the first reason.
+    """
     found = inside()["pronouns"]
     by = {side: [head for head in found["heads"] if head["head"].startswith(side)] for side in ("cross", "encoder")}
     carriers = [(name, "without it the answer is lost") for name in found["carriers"]["heads"]]
@@ -116,12 +119,17 @@ def chosen_heads() -> list[tuple[str, str]]:
         name: str = max(by[side], key=lambda head: head[noun])["head"]
         return name
 
-    return [
+    wanted = [
         *carriers,
         (most("cross", "antecedent"), "most to the antecedent, on average"),
+        (most("cross", "distractor"), "most to the other noun, on average"),
         (most("encoder", "antecedent"), "most to the antecedent, on average"),
         (most("encoder", "adjective"), "most to the adjective, on average"),
     ]
+    reasons: dict[str, str] = {}
+    for name, why in wanted:
+        reasons.setdefault(name, why)
+    return list(reasons.items())
 
 
 def alignment(run: LoadedRun, name: str) -> dict[str, Any]:

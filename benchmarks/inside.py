@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,16 @@ from facts import provenance, write_result
 from hand_aligned import GERMAN
 
 from attento.evaluation.report.forms import markdown
+from attento.evaluation.report.section import number
 from attento.inspection.probes.alignment import Agreement, agreement
-from attento.inspection.probes.choose import TASKS, Asking, probe
+from attento.inspection.probes.choose import SEED, TASKS, Asking, probe
+from attento.inspection.probes.contrasts import from_examples, tokenize
+from attento.inspection.probes.pronouns import PronounResult, probe_pronouns
 from attento.inspection.probes.result import Result
 from attento.inspection.reading import load_run, read
 from attento.inspection.view import make_view
+from attento.models.base import EncoderDecoder
+from attento.synthetic import sentences
 
 
 def main() -> None:
@@ -47,7 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if options.run is None:
             subprocess.run([sys.executable, "-m", "attento", "demo", "--output", folder], check=True)
-        results = ask(options.run or Path(folder) / "run", options.sentences, options.contrasts)
+        run = options.run or Path(folder) / "run"
+        results = ask(run, options.sentences, options.contrasts)
+        apart = told_apart(run, options.sentences)
     if options.without_attention is not None:
         results["pronouns-without-attention"] = probe(
             options.without_attention, "pronouns", Asking(options.sentences, device="cpu")
@@ -56,8 +64,12 @@ def main() -> None:
     result: dict[str, Any] = {"provenance": provenance(), "sentences": options.sentences} | {
         name: json.loads(each.to_json()) for name, each in results.items()
     }
+    result["pronouns-apart"] = {
+        which: {"contrasts": each.contrasts, "accuracy": each.accuracy, "heads": [asdict(head) for head in each.heads]}
+        for which, each in apart.items()
+    }
     result["german"] = {run: {part: asdict(each) for part, each in parts.items()} for run, parts in german.items()}
-    write_result("inside", result, lines(results) + german_lines(german))
+    write_result("inside", result, lines(results) + apart_lines(apart) + german_lines(german))
 
 
 def ask(run: Path, sentences: int, contrasts: Path | None) -> dict[str, Result]:
@@ -71,6 +83,22 @@ def ask(run: Path, sentences: int, contrasts: Path | None) -> dict[str, Result]:
     return found
 
 
+def told_apart(run: Path, count: int) -> dict[str, PronounResult]:
+    """Return what is found of the sentences in which the pronoun means the subject, and of those where the object.
+
+    The subject is an animal, which the adjective tells: one that answers "the animal" always is right in all of the
+    first and in none of the second.
+    """
+    loaded, found = load_run(run, "cpu"), {}
+    assert isinstance(loaded.model, EncoderDecoder)
+    asked = list(islice((each for each in sentences(SEED) if each.anaphora and each.anaphora.is_contrastive), count))
+    for which in ("subject", "object"):
+        contrasts = from_examples(each for each in asked if each.anaphora and each.anaphora.refers_to == which)
+        tokens = tokenize(contrasts, loaded.tokenizers)
+        found[which] = probe_pronouns(loaded.name, loaded.model, tokens, "the built-in language")
+    return found
+
+
 def aligned_by_hand(run: Path) -> tuple[str, dict[str, Agreement]]:
     """Return the name of a run and how its layers agree with links made by hand, as the page's alignments show them."""
     loaded, found = load_run(run, "cpu"), dict[str, list[Any]]()
@@ -81,6 +109,25 @@ def aligned_by_hand(run: Path) -> tuple[str, dict[str, Agreement]]:
     layers = len(found) - (len(found) > 1)
     name = f"{loaded.name}: {loaded.kind.architecture}, {layers} layer{'s' if layers > 1 else ''}"
     return name, {part: agreement(links, known) for part, links in found.items()}
+
+
+def apart_lines(apart: dict[str, PronounResult]) -> list[str]:
+    """Return what the heads that look at the source do by what the pronoun means, as Markdown lines."""
+    text = [
+        "## Pronouns, by what they mean",
+        "",
+        "Of the same sentences those in which the pronoun means the subject, an animal, and those in which the object.",
+        "",
+        "| the pronoun means | head off | to antecedent | to distractor | to adjective | accuracy |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for which, each in apart.items():
+        text.append(f"| the {which} ({each.contrasts}) | none | - | - | - | {each.accuracy:.3f} |")
+        for head in each.heads:
+            if head.head.startswith("cross"):
+                looks = " | ".join(number(share) for share in (head.antecedent, head.distractor, head.adjective))
+                text.append(f"| the {which} | {head.head} | {looks} | {head.accuracy:.3f} |")
+    return [*text, ""]
 
 
 def german_lines(german: dict[str, dict[str, Agreement]]) -> list[str]:

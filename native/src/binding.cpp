@@ -226,6 +226,8 @@ nb::bytes Engine::file(const std::string& name) const {
 }  // namespace
 
 NB_MODULE(_native, m) {
+  // An engine that lives until the process ends is no mistake.
+  nb::set_leak_warnings(false);
   nb::exception<FileError>(m, "FileError", PyExc_ValueError);
   m.def("available_kernels", [] {
     std::vector<std::string> names;

@@ -1,5 +1,6 @@
 """Translation and text by the native engine: C++ on the CPU, from a packed model file, without torch."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,8 @@ class NativeEngine:
             path: the file, as `attento export RUN --format native` writes it.
             threads: workers; as many as this process may use cores if None.
             max_rows: the most hypotheses that a worker carries at once; it bounds memory and changes no result.
-            kernels: the set of kernels; the fastest that this processor runs if None.
+            kernels: the set of kernels; if None what the environment variable ATTENTO_KERNELS names, or the fastest that
+                this processor runs.
 
         Raises:
             MissingExtraError: the native package is not installed.
@@ -55,9 +57,10 @@ class NativeEngine:
         except ModuleNotFoundError as problem:
             raise MissingExtraError(problem.name or "attento_native", "native") from problem
         workers = available_cores() if threads is None else threads
+        chosen = kernels or os.environ.get("ATTENTO_KERNELS", "")
         try:
             engine = attento_native.Engine(
-                str(path), threads=min(workers, _MOST), max_rows=min(max_rows, _MOST), kernels=kernels or ""
+                str(path), threads=min(workers, _MOST), max_rows=min(max_rows, _MOST), kernels=chosen
             )
         except attento_native.FileError as problem:
             raise RunFolderError(str(problem)) from None

@@ -51,11 +51,11 @@ class Bench:
             unit = "pieces/s" if timed[0].case.length else "sentences/s"
             rows.append((timed[0].case.text, unit, *rates, *faster, NOTHING if share is None else f"{share:.0%}"))
         columns = ("case", "unit", *names, *(f"{names[0]} / {name}" for name in names[1:]), "share of the least time")
+        products, read = self.rates.products / 1e9, self.rates.bytes / 1e9
         words = (
             f"Medians of {len(self.timed[0][0].rates)} rounds in turn; ratios of the same round, median, least and "
-            f"greatest. Kernels {self.kernels}. The least time: all products at {self.rates.products / 1e9:.0f} billion "
-            f"multiplications a second, and the decoder's weights read once a step at {self.rates.bytes / 1e9:.0f} GB/s, "
-            "both measured here on one thread."
+            f"greatest. Kernels {self.kernels}. The least time: all products at {products:.0f} billion multiplications "
+            f"a second, and the decoder's weights read once a step at {read:.0f} GB/s, measured here on one thread."
         )
         return Section(f"Translating with {self.run}", words, (Grid(columns, tuple(rows)),))
 

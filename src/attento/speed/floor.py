@@ -15,7 +15,7 @@ class Work:
     """What one model has to do.
 
     Attributes:
-        source_products: multiplications for one token of a source: the encoder, and the decoder's keys and values of it.
+        source_products: multiplications for one token of a source: the encoder's, and of the decoder's keys and values.
         target_products: multiplications for one token of one hypothesis.
         step_bytes: bytes of weights that one step of the decoder reads.
     """

@@ -67,8 +67,11 @@ def test_sizes_fit_panels_or_not(packed, translation, d_model, d_ff, d_value):
     check(packed, *translation(d_model=d_model, d_ff=d_ff, d_value=d_value, norm="pre"))
 
 
-def test_a_source_may_be_longer_than_a_block(load, translation):
-    model, config = translation()
+@pytest.mark.parametrize(
+    "family, settings", [("translation", {}), *(("one_stack", {"source_sees": each}) for each in ("past", "all"))]
+)
+def test_a_source_may_be_longer_than_a_block(load, request, family, settings):
+    model, config = request.getfixturevalue(family)(**settings)
     source = [4 + place * place % 43 for place in range(307)]
     ours, _ = torch_logits(model, source, TARGET)
     np.testing.assert_allclose(load(model, config).logits(source, TARGET), ours, atol=1e-4, rtol=1e-4)
