@@ -52,34 +52,47 @@ def test_the_numbers_of_the_text() -> None:
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
     found = json.loads((PROJECT / "benchmarks" / "results" / "inside.json").read_text(encoding="utf-8"))
     seen = json.loads((PROJECT / "benchmarks" / "results" / "figures.json").read_text(encoding="utf-8"))
-    for phrase in (*_pronouns(found), *_profiles(seen["heads"]), *_scale(found), *_order(found)):
+    for phrase in (*_pronouns(found), *_apart(found), *_profiles(seen["heads"]), *_scale(found), *_order(found)):
         assert phrase in page
 
 
 def _pronouns(found: dict[str, Any]) -> list[str]:
     pronouns = found["pronouns"]
     heads = {head["head"]: head for head in pronouns["heads"]}
-    asks, looks = heads["cross 0.1"], heads["cross 1.1"]
     most = max((head for name, head in heads.items() if name.startswith("encoder")), key=lambda h: h["antecedent"])
+    needed, unneeded, unseen = heads["cross 1.2"], heads["cross 1.0"], heads["decoder self 0.0"]
     carriers = pronouns["carriers"]
-    assert carriers["heads"] == ["cross 0.1"] and looks["antecedent"] == max(h["antecedent"] for h in heads.values())
-    spared = sum(head["accuracy"] >= 0.97 for head in heads.values())
+    assert carriers["heads"] == ["cross 1.2"] and needed["antecedent"] == max(h["antecedent"] for h in heads.values())
+    spared = sum(head["accuracy"] >= 0.96 for head in heads.values())
     return [
-        f"of {pronouns['contrasts']} such sentences it holds the right translation for the more probable in all",
+        f"of {pronouns['contrasts']} such sentences it holds the right translation for the more probable in "
+        f"{pronouns['accuracy']:.1%}",
         f"more than {most['antecedent']:.1%} of its attention to the noun that is meant, and that one gives "
         f"{most['distractor']:.1%} to the other",
-        f"cross 0.1 gives {asks['adjective']:.0%} of its attention to the adjective",
-        f"cross 1.1 gives {looks['antecedent']:.0%} to the noun that is meant and {looks['distractor']:.1%} to the "
-        "other",
-        f"accuracy falls from {pronouns['accuracy']:.0%} to {asks['accuracy']:.0%}, a coin's; this head gives "
-        f"{asks['antecedent']:.1%} to the noun",
-        f"{looks['accuracy']:.0%} are still right, if with less margin ({looks['margin']:.1f} nats in place of "
-        f"{pronouns['margin']:.1f})",
+        f"with it off accuracy falls from {pronouns['accuracy']:.0%} to {needed['accuracy']:.0%}",
+        f"cross 1.0 gives {unneeded['adjective']:.0%} to the adjective, and with it off {unneeded['accuracy']:.0%} are "
+        "still right",
+        f"next to nothing to either noun ({max(unseen['antecedent'], unseen['distractor']):.2%}), but with it off only "
+        f"{unseen['accuracy']:.0%} are right",
         f"is right in {found['pronouns-without-attention']['accuracy']:.1%} of the same "
         f"{found['pronouns-without-attention']['contrasts']} sentences",
-        f"with any one of {spared} of the {len(heads)} heads off, at least 97% are right",
+        f"with any one of {spared} of the {len(heads)} heads off, at least 96% are right",
         f"not chosen on ({carriers['without']:.0%})",
         f"leaves {sum(carriers['random']) / len(carriers['random']):.1%}",
+    ]
+
+
+def _apart(found: dict[str, Any]) -> list[str]:
+    animal, other = (
+        {head["head"]: head for head in found["pronouns-apart"][which]["heads"]} for which in ("subject", "object")
+    )
+    return [
+        f"cross 1.1 always looks at the animal: it gives it {animal['cross 1.1']['antecedent']:.0%} of its attention "
+        f"where the animal is meant and {other['cross 1.1']['distractor']:.0%} where the other noun is",
+        f"cross 1.2 gives {animal['cross 1.2']['adjective']:.0%} to an adjective that means the animal",
+        f"it gives {other['cross 1.2']['antecedent']:.0%} to the other noun",
+        f"{animal['cross 1.2']['accuracy']:.0%} are right where the animal is meant, and "
+        f"{other['cross 1.2']['accuracy']:.0%} where it is not",
     ]
 
 
@@ -117,14 +130,17 @@ def _order(found: dict[str, Any]) -> list[str]:
     return [f"to a relative {order['change_without']:.1e}, which", f"change by {order['change']:.0%}"]
 
 
-def test_the_mean_of_all_layers_beats_the_last_but_one() -> None:
+def test_the_mean_of_all_layers_beats_the_last_but_one_and_comes_near_the_best() -> None:
     found = json.loads((PROJECT / "benchmarks" / "results" / "inside.json").read_text(encoding="utf-8"))
     rates = {part: each["error_rate"] for part, each in found["alignment"]["parts"].items()}
-    assert found["alignment"]["model"]["error_rate"] < min(rates.values())
+    mean = found["alignment"]["model"]["error_rate"]
+    assert mean < min(rate for part, rate in rates.items() if not part.endswith("mean"))
+    assert mean < rates["cross 0, mean"] and mean < rates["cross 1, mean"] + 0.05
     several = [parts for parts in found["german"].values() if "all layers" in parts]
     assert len(several) == 3
     for parts in several:
-        assert parts["all layers"]["error_rate"] < parts[f"layer {len(parts) - 3}"]["error_rate"]
+        mean, *layers = (part["error_rate"] for part in parts.values())
+        assert mean < layers[-2] and mean < min(layers) + 0.05
 
 
 def test_links_made_by_hand_link_every_english_word(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,12 @@ from attento.data.masked.config import MaskedDataConfig
 from attento.data.pairs.config import CorpusConfig, DataConfig
 from attento.data.stream.config import StreamDataConfig, TextCorpusConfig, TextDataConfig
 from attento.decoding.config import SearchConfig
+from attento.interop.export.native import NativeExporter
+from attento.interop.exporting import load_trained
 from attento.models.build import build_classifier, build_language_model, build_masked_model, build_translation_model
 from attento.models.classification.config import DecomposableAttentionConfig
-from attento.models.language.config import NGramConfig, RecurrentLanguageConfig
+from attento.models.config import LanguageModelConfig
+from attento.models.language.config import DecoderOnlyConfig, NGramConfig, RecurrentLanguageConfig
 from attento.models.language.ngram import NGramModel
 from attento.models.masked.config import MaskedEncoderConfig
 from attento.models.translation.config import TransformerConfig
@@ -68,7 +71,7 @@ def _learn_characters(special_pieces: Sequence[str] = ()) -> Tokenizer:
     )
 
 
-def _save_language_run(path: Path, model: NGramConfig | RecurrentLanguageConfig) -> Path:
+def _save_language_run(path: Path, model: LanguageModelConfig) -> Path:
     folder, tokenizer = RunFolder(path), _learn_characters()
     corpus = TextCorpusConfig(text="text", stop=0.9)
     data = TextDataConfig(
@@ -96,6 +99,17 @@ def language_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ngram_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of trigrams of characters."""
     return _save_language_run(tmp_path_factory.mktemp("ngram"), NGramConfig(architecture="ngram", order=3))
+
+
+@pytest.fixture(scope="session")
+def packed_language_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny, untrained decoder over characters, with its packed model."""
+    model = DecoderOnlyConfig(
+        architecture="decoder_only", layers=1, d_model=16, num_heads=2, d_ff=17, max_positions=31, norm="pre"
+    )
+    path = _save_language_run(tmp_path_factory.mktemp("packed_language"), model)
+    NativeExporter("fp32").write(load_trained(path, "language_modeling"), path)
+    return path
 
 
 def _save_gaps_run(path: Path, data: StreamDataConfig, model: MaskedEncoderConfig | TransformerConfig) -> Path:

@@ -57,6 +57,19 @@ def test_without_a_prompt_a_text_begins(ngram_run: Path) -> None:
     assert result.stdout.startswith("a ")
 
 
+def test_the_packed_model_writes_the_same_and_no_further(packed_language_run: Path) -> None:
+    flags = ("--engine", "reference", "--count", "2", "--seed", "7")
+    expected = invoke(packed_language_run, *PROMPTS, "--count", "2", "--seed", "7", "--engine", "torch")
+    assert len(expected.stdout) > 4 * 7
+    for path in (packed_language_run, packed_language_run / "model.attento"):
+        assert invoke(path, *PROMPTS, *flags).stdout == expected.stdout
+
+
+def test_an_engine_without_its_model_is_told_with_the_way_out(language_run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no model\.attento; `attento export .* --format native` makes"):
+        invoke(language_run, "a", "--engine", "native")
+
+
 @pytest.mark.parametrize(
     "flags",
     [("--greedy", "--seed", "3"), ("--greedy", "--top-p", "0.5"), ("--greedy", "--count", "2"), ("--max-tokens", "0")],

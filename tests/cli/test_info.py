@@ -89,12 +89,13 @@ def test_run_folder(run: Path) -> None:
     assert described["source_vocab_size"] == described["target_vocab_size"] == 307
 
 
-def test_says_which_engine_would_be_used(run: Path, label_run: Path) -> None:
+def test_says_which_engine_would_be_used(run: Path, language_run: Path, label_run: Path) -> None:
     described = json.loads(invoke(str(run), "--json"))
     assert described["engine"]["name"] == "torch"
     assert "there is no model.attento" in described["engine"]["why"]
     shown = CliRunner().invoke(app, ["info", str(run)], catch_exceptions=False)
     assert "engine: torch (there is no model.attento" in shown.stderr
+    assert json.loads(invoke(str(language_run), "--json"))["engine"]["name"] == "torch"
     assert "engine" not in json.loads(invoke(str(label_run), "--json"))
 
 

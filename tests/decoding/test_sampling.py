@@ -103,6 +103,13 @@ def test_top_k_and_top_p_keep_no_more_and_no_less():
     assert next_token_probabilities(log_probs, top_k=11, top_p=1.0)[0].tolist() == pytest.approx(log_probs[0].exp())
 
 
+def test_a_nucleus_of_one_cuts_nothing_off_the_tail():
+    # Beyond the first the shares are too small to change the sum in float64.
+    log_probs = torch.tensor([0.0, -40.0, -90.0, -300.0], dtype=torch.float64)[None]
+    found = next_token_probabilities(log_probs, top_p=1.0)[0]
+    assert found.tolist() == pytest.approx(log_probs[0].exp(), rel=1e-12)
+
+
 def test_of_equal_tokens_the_lowest_ids_stay():
     log_probs = torch.zeros(1, 101).log_softmax(-1)
     assert next_token_probabilities(log_probs, top_k=3)[0].nonzero().flatten().tolist() == [0, 1, 2]

@@ -91,7 +91,7 @@ def test_its_texts_are_those_of_torch(save, language, name, settings):
     assert isinstance(writer, PackedWriter)
     greedy = writer.generate(PROMPTS, max_tokens=13)
     assert greedy == torch_engine.generate(PROMPTS, max_tokens=13)
-    assert len({text for [text] in greedy}) > 2
+    assert len({text for [text] in greedy}) > 1
     drawn = writer.generate(PROMPTS, max_tokens=7, sampling=DRAWN, count=3)
     assert drawn == torch_engine.generate(PROMPTS, max_tokens=7, sampling=DRAWN, count=3)
     assert len({text for texts in drawn for text in texts}) > 9

@@ -44,8 +44,8 @@ class NativeEngine:
             path: the file, as `attento export RUN --format native` writes it.
             threads: workers; as many as this process may use cores if None.
             max_rows: the most hypotheses that a worker carries at once; it bounds memory and changes no result.
-            kernels: the set of kernels; if None what the environment variable ATTENTO_KERNELS names, or the fastest that
-                this processor runs.
+            kernels: the set of kernels; if None the one that the environment variable ATTENTO_KERNELS names, or the
+                fastest that this processor runs.
 
         Raises:
             MissingExtraError: the native package is not installed.

@@ -1,7 +1,6 @@
 """What the native engine writes behind prompts of any length, in any numbers, alone or beside others."""
 
 import pytest
-from packed_models import TARGET
 
 from attento.decoding.config import SamplingConfig
 from attento.engines.native import NativeEngine
@@ -57,8 +56,6 @@ def test_prompts_that_cannot_be_read_are_refused(load, language):
         engine.write([Row(0, prompt(18), 0)], 11, None)
     with pytest.raises(InputError, match=r"prompt 3 .*vocabulary of 53"):
         engine.write([Row(1, (7,), 0), Row(3, (53,), 0)], 11, None)
-    with pytest.raises(InputError, match="language model"):
-        engine.translate([TARGET], None)
 
 
 def test_a_translation_model_goes_on_with_no_text(load, translation):
