@@ -7,7 +7,8 @@ One thread, one process that does everything in turn, and its own processor time
 counts little. A pass is a batch read and its targets decoded in one go. Off: three copies of one model take turns, of
 which one was recorded and let go before; each is held against the first in the same round. Two that were never
 recorded tell how much of a ratio is noise. On: each choice of arrays is held against a pass of the same model in the
-same round that records nothing. Memory is what a process of its own grew by at its peak in one pass (Linux).
+same round that records nothing. Memory is what a process of its own grew by at its peak in one pass (Linux), the
+median of several: what the allocator holds in reserve differs from one to the next.
 """
 
 import argparse
@@ -29,6 +30,7 @@ SHAPE = {"encoder_layers": 3, "decoder_layers": 3, "d_model": 256, "d_ff": 1024,
 VOCABULARY, ROWS, LENGTH = 8000, 8, 32
 # Enough that a pass is more than what the process holds in reserve.
 MEMORY_ROWS = 64
+PROCESSES = 9
 ATTENTION = ("query", "key", "value", "scores", "weights", "context")
 STATES = ("residual", "feed_forward", "logits")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -122,13 +124,16 @@ def take_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Any
     return told
 
 
-def memory(name: str) -> float:
-    """Measure in a process of its own what its peak grows by, in MiB."""
-    command = [sys.executable, __file__, "--memory", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name}: {done.stderr}")
-    return float(json.loads(done.stdout.splitlines()[-1]))
+def memory(name: str) -> dict[str, Any]:
+    """Measure in processes of their own what their peaks grow by, in MiB."""
+    grew = []
+    for _ in range(PROCESSES):
+        command = [sys.executable, __file__, "--memory", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{name}: {done.stderr}")
+        grew.append(float(json.loads(done.stdout.splitlines()[-1])))
+    return spread(grew)
 
 
 def grown(names: tuple[str, ...]) -> float:
@@ -199,16 +204,18 @@ def table(result: dict[str, Any]) -> list[str]:
     lines += ["", f"{rounds} rounds.", "", "## While something is", ""]
     lines += [
         "| recorded | ms a pass, median (least to most) | ratio in a round, median (quartiles) "
-        "| kept, MiB | peak, MiB | of nothing's |",
+        "| kept, MiB | peak, MiB, median (least to most) | of nothing's |",
         "|---|---|---|---|---|---|",
     ]
     peaks = result["memory"]
     for name, one in on.items():
         kept = "" if name == "nothing" else f"{one['kept_bytes'] / MIB:.1f}"
-        peak = f"{peaks[name]:.1f} | {peaks[name] / peaks['nothing']:.2f}"
+        own = peaks[name]
+        peak = f"{own['median']:.0f} ({own['least']:.0f} to {own['most']:.0f})"
+        peak += f" | {own['median'] / peaks['nothing']['median']:.2f}"
         lines.append(f"| {name} | {_time(one)} | {_ratio(one)} | {kept} | {peak} |")
     timed = next(iter(on.values()))["ratio"]["timed"]
-    how = f"the peak is what a process of its own grew by in a pass of {MEMORY_ROWS} such sentences"
+    how = f"the peak is what a process of its own, of {PROCESSES}, grew by in a pass of {MEMORY_ROWS} such sentences"
     return [*lines, "", f"{timed} rounds. Kept are the arrays of the trace; {how}."]
 
 

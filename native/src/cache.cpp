@@ -4,6 +4,16 @@
 #include <cstring>
 
 namespace attento {
+namespace {
+
+// Of longer texts the processor itself foresees the rest.
+constexpr int kForeseen = 64;
+
+void ask(const std::byte* data, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 2);
+}
+
+}  // namespace
 
 void KeyValues::reset(Number number, int layers, int groups, int key_width, int value_width, int slots, int capacity) {
   number_ = number;
@@ -42,6 +52,12 @@ Attended KeyValues::attended(int layer, int group, const std::uint8_t* slots, in
           .length = length,
           .key_width = key_width_,
           .value_width = value_width_};
+}
+
+void KeyValues::prefetch(int layer, int group, int length) const {
+  const std::int64_t numbers = static_cast<std::int64_t>(std::min(length, kForeseen)) * slots_ * size_of(number_);
+  ask(key(layer, group, 0, 0), numbers * key_width_);
+  ask(value(layer, group, 0, 0), numbers * value_width_);
 }
 
 void Ancestry::reset(int slots, int shared) {

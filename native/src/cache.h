@@ -31,6 +31,9 @@ class KeyValues {
   // The first `length` places; `slots` says whose keys a hypothesis sees at each (nullptr: slot 0).
   Attended attended(int layer, int group, const std::uint8_t* slots, int length) const;
 
+  // Ask for the first `length` places of a group, to have them in the second cache when their turn comes.
+  void prefetch(int layer, int group, int length) const;
+
  private:
   std::int64_t at(int layer, int group, int place, int slot) const {
     return ((static_cast<std::int64_t>(layer) * groups_ + group) * capacity_ + place) * slots_ + slot;

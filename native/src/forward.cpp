@@ -8,6 +8,8 @@ namespace {
 
 // So many rows at once are prepared for a product: few enough to stay in the second cache.
 constexpr int kBlock = 256;
+// Attention asks memory for the keys of so many groups of heads ahead: a few percent faster with full batches.
+constexpr int kAhead = 2;
 // A sentence's cache begins with room for so many pieces of its translation.
 constexpr int kFirstPlaces = 32;
 
@@ -273,6 +275,11 @@ void Forward::self_attention(int layer, const SelfAttentionWeights& weights) {
       const Row& row = rows_[i];
       for (int group = 0; group < s.num_kv_heads; ++group) {
         const int head = group * s.heads_per_group();
+        const int ahead = i + (group + kAhead) / s.num_kv_heads;
+        if (ahead < count_) {
+          const Row& later = rows_[ahead];
+          later.sentence->target_keys.prefetch(layer, (group + kAhead) % s.num_kv_heads, later.seen);
+        }
         kernels_.attend(
             row.sentence->target_keys.attended(layer, group, row.sentence->ancestry.slots(row.hypothesis), row.seen),
             {.queries = qkv + static_cast<std::int64_t>(i) * width + head * s.d_key,
@@ -311,7 +318,13 @@ void Forward::attend_to_sources(int layer, const float* queries, float* contexts
     while (next < count_ && rows_[next].sentence == &sentence) ++next;
     const int length = static_cast<int>(sentence.source.size());
     for (int head = 0; head < s.num_heads; ++head) {
-      const Attended attended = sentence.source_keys.attended(layer, head / s.heads_per_group(), nullptr, length);
+      const int group = head / s.heads_per_group();
+      const Sentence* later = group + kAhead < s.num_kv_heads ? &sentence : next < count_ ? rows_[next].sentence : nullptr;
+      if (later != nullptr && head % s.heads_per_group() == 0) {
+        const int foreseen = static_cast<int>(later->source.size());
+        later->source_keys.prefetch(layer, (group + kAhead) % s.num_kv_heads, foreseen);
+      }
+      const Attended attended = sentence.source_keys.attended(layer, group, nullptr, length);
       kernels_.attend(attended, {.queries = queries + first * static_cast<std::int64_t>(s.queries_width()) + head * s.d_key,
                                  .contexts = contexts + first * static_cast<std::int64_t>(s.context_width()) + head * s.d_value,
                                  .weights = room,
