@@ -18,7 +18,7 @@ from translation_quality import read_lines
 
 from attento.config import load_settings
 from attento.engines.native import NativeEngine
-from attento.engines.panels import ComputeType
+from attento.engines.packed.panels import ComputeType
 from attento.engines.torch import TorchEngine
 from attento.evaluation import evaluate_translations
 from attento.interop.export.native import NativeExporter

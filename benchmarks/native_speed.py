@@ -24,7 +24,7 @@ import torch
 from facts import provenance, write_result
 
 from attento.engines.native import NativeEngine
-from attento.engines.packed import read_packed, write_packed
+from attento.engines.packed.file import read_packed, write_packed
 from attento.interop.export.ctranslate2_spec import make_translation_spec
 from attento.interop.export.native_tensors import NativeTensors, native_settings
 from attento.models.build import build_translation_model

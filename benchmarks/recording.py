@@ -30,7 +30,7 @@ SHAPE = {"encoder_layers": 3, "decoder_layers": 3, "d_model": 256, "d_ff": 1024,
 VOCABULARY, ROWS, LENGTH = 8000, 8, 32
 # Enough that a pass is more than what the process holds in reserve.
 MEMORY_ROWS = 64
-PROCESSES = 9
+PROCESSES = 5
 ATTENTION = ("query", "key", "value", "scores", "weights", "context")
 STATES = ("residual", "feed_forward", "logits")
 CHOICES: dict[str, tuple[str, ...]] = {

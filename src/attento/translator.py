@@ -20,7 +20,7 @@ from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.base import Engine
 from attento.engines.choose import EngineChoice, EngineName, choose_engine
-from attento.engines.inside import read_inside
+from attento.engines.packed.inside import read_inside
 from attento.engines.task import check_task, kind_of, read_run_settings
 from attento.errors import InputError, MissingExtraError
 from attento.text.sentences import Segment, split_long, split_sentences

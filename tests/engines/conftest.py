@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from attento.decoding.config import SearchConfig
-from attento.engines.packed import write_packed
-from attento.engines.panels import ComputeType
+from attento.engines.packed.file import write_packed
+from attento.engines.packed.panels import ComputeType
 from attento.interop.export.base import TrainedModel
 from attento.interop.export.native_tensors import NativeTensors, native_settings
 from attento.models.base import EncoderDecoder, LanguageModel

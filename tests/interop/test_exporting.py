@@ -1,5 +1,6 @@
 """The road out: nothing is written that is not whole and verified, and every reason against it is told."""
 
+import json
 import shutil
 
 import pytest
@@ -10,8 +11,8 @@ from attento.config import check_settings, dump_settings, read_yaml
 from attento.data.pairs.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
 from attento.data.pairs.prepare import prepare
 from attento.decoding.config import SearchConfig
-from attento.engines.packed import read_packed
-from attento.engines.panels import Number
+from attento.engines.packed.file import read_packed
+from attento.engines.packed.panels import Number
 from attento.errors import ConfigError, ExportError, InputError, MissingExtraError, RunFolderError
 from attento.interop import exporting
 from attento.interop.export import native
@@ -192,7 +193,7 @@ def test_the_native_file_goes_into_the_run_folder_over_an_older_one(wide):
     assert set(wide.path.iterdir()) == before | {wide.packed}
     int8 = read_packed(wide.packed)
     assert int8.settings["compute_type"] == Number.INT8
-    assert int8.file("config.yaml") == wide.config.read_bytes()
+    assert json.loads(int8.file("config.yaml")) == read_yaml(wide.config)
     export_run(wide.path, "native", None, compute_type="fp32")
     assert read_packed(wide.packed).settings["compute_type"] == Number.F32
     assert int8.settings["compute_type"] == Number.INT8  # who has the older file open keeps it

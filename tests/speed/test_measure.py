@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from attento.engines.packed import read_packed, write_packed
-from attento.engines.panels import pack_matrix
+from attento.engines.packed.file import read_packed, write_packed
+from attento.engines.packed.panels import pack_matrix
 from attento.errors import ConfigError
 from attento.speed.bench import usual_cases
 from attento.speed.cases import Case, sources_for

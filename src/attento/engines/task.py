@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from attento.config import parse_json, parse_yaml, read_yaml, suggest
-from attento.engines.inside import CONFIG, read_inside
+from attento.engines.packed.inside import CONFIG, read_inside
 from attento.errors import ConfigError, RunFolderError
 from attento.run_folder import RunFolder
 

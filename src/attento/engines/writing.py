@@ -6,7 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attento.decoding.config import SamplingConfig
 from attento.engines.choose import EngineChoice
-from attento.engines.inside import read_inside
+from attento.engines.packed.inside import read_inside
 from attento.engines.prompts import Row, Writer
 from attento.engines.task import expect_task
 from attento.errors import MissingExtraError

@@ -17,7 +17,7 @@ from attento.data.stream.prepared import PreparedStream
 from attento.decoding.config import SearchConfig
 from attento.engines.language import LanguageEngine
 from attento.engines.loading import PartOfSettings, open_run
-from attento.engines.panels import ComputeType
+from attento.engines.packed.panels import ComputeType
 from attento.engines.task import Task, run_kind
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError, ExportError, InputError, MissingExtraError

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from attento.engines.choose import choose_engine
 from attento.engines.native import NativeEngine
-from attento.engines.packed import read_packed
+from attento.engines.packed.file import read_packed
 from attento.errors import ConfigError, InputError, MissingExtraError
 from attento.evaluation.report.section import NOTHING, Grid, Section, number
 from attento.speed.cases import Case

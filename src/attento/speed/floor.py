@@ -6,7 +6,7 @@ What else there is, attention, normalization and search, is not counted: a share
 from dataclasses import dataclass
 
 from attento.engines.native import NativeEngine
-from attento.engines.packed import PackedModel
+from attento.engines.packed.file import PackedModel
 from attento.speed.cases import Case
 
 

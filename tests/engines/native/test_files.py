@@ -7,8 +7,8 @@ import pytest
 
 from attento.decoding.config import SearchConfig
 from attento.engines.native import NativeEngine
-from attento.engines.packed import read_packed, write_packed
-from attento.engines.panels import Number, StoredTensor
+from attento.engines.packed.file import read_packed, write_packed
+from attento.engines.packed.panels import Number, StoredTensor
 from attento.errors import InputError, RunFolderError
 
 attento_native = pytest.importorskip("attento_native", reason="the native engine is not installed: `make native`")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attento.engines.panels import Number
+from attento.engines.packed.panels import Number
 from attento.engines.reference.linear import Linear, bfloat16, quantize_rows
 
 

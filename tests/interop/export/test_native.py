@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from attento.engines.packed import read_packed
+from attento.engines.packed.file import read_packed
 from attento.errors import ConfigError
 from attento.interop.export.base import EXACT, ROUNDED, TrainedModel
 from attento.interop.export.native import NativeExporter

@@ -8,8 +8,8 @@ import numpy as np
 from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.inputs import OF_NOTHING, check_prefixes, check_sources, output_cap
-from attento.engines.packed import read_packed
-from attento.engines.panels import Floats
+from attento.engines.packed.file import read_packed
+from attento.engines.packed.panels import Floats
 from attento.engines.prompts import NEVER_WRITTEN, PROMPT_TOKENS, Row
 from attento.engines.reference.linear import Ids
 from attento.engines.reference.model import ReferenceModel, State

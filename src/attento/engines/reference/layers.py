@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.engines.packed import PackedModel
-from attento.engines.panels import Floats
+from attento.engines.packed.file import PackedModel
+from attento.engines.packed.panels import Floats
 from attento.engines.reference.linear import Ids, Linear, bfloat16
 from attento.engines.reference.places import Relation
 from attento.engines.reference.settings import GATED, FeedForward, ModelSettings

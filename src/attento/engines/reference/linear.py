@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.engines.packed import PackedModel
-from attento.engines.panels import Floats, Number, round_bf16, widen_bf16
+from attento.engines.packed.file import PackedModel
+from attento.engines.packed.panels import Floats, Number, round_bf16, widen_bf16
 
 Ids: TypeAlias = NDArray[np.int64]
 

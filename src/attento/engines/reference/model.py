@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from attento.engines.packed import PackedModel
-from attento.engines.panels import Floats
+from attento.engines.packed.file import PackedModel
+from attento.engines.packed.panels import Floats
 from attento.engines.reference.layers import Layer, LayerState, Mask, Norm
 from attento.engines.reference.linear import Ids, Linear
 from attento.engines.reference.places import (

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.engines.panels import Floats
+from attento.engines.packed.panels import Floats
 from attento.engines.reference.linear import Ids
 
 Layout = Literal["interleaved", "halves"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.decoding.penalties import gnmt_length_penalty
-from attento.engines.panels import Floats
+from attento.engines.packed.panels import Floats
 from attento.engines.reference.linear import Ids
 from attento.errors import RunFolderError
 

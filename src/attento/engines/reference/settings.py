@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar, get_args
 
-from attento.engines.packed import PackedModel
+from attento.engines.packed.file import PackedModel
 from attento.engines.reference.places import Layout
 
 # The file holds each choice as the number of its place in its list, for whoever writes it and whoever reads it.

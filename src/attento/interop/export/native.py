@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attento.config import read_yaml
-from attento.engines.inside import CONFIG
-from attento.engines.packed import PackedModel, read_packed, write_packed
-from attento.engines.panels import ComputeType, StoredTensor, store
+from attento.engines.packed.file import PackedModel, read_packed, write_packed
+from attento.engines.packed.inside import CONFIG
+from attento.engines.packed.panels import ComputeType, StoredTensor, store
 from attento.engines.reference.model import ReferenceModel, State
 from attento.engines.task import Task
 from attento.interop.export.base import EXACT, NEVER_WRITTEN, ROUNDED, Exporter, Runner, TrainedModel, misfits

@@ -7,7 +7,7 @@ from typing import TypeAlias, get_args
 import numpy as np
 from torch import Tensor
 
-from attento.engines.panels import COMPUTE_NUMBERS, ComputeType, Floats, StoredTensor, pack_matrix, store
+from attento.engines.packed.panels import COMPUTE_NUMBERS, ComputeType, Floats, StoredTensor, pack_matrix, store
 from attento.engines.reference.places import Layout
 from attento.engines.reference.settings import FeedForward, Normalization, NormOrder, Positions
 from attento.interop.export.base import TrainedModel

@@ -1,6 +1,6 @@
 """The small files inside a packed model: its settings and tokenizers, read alone. Needs neither torch nor numpy.
 
-The layout is told in `engines.packed`. That the file is whole, the engine that loads it checks.
+The layout is told in `engines.packed.file`. That the file is whole, the engine that loads it checks.
 """
 
 import struct

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attento.engines.inside import read_inside
-from attento.engines.packed import read_packed, write_packed
-from attento.engines.panels import store
+from attento.engines.packed.file import read_packed, write_packed
+from attento.engines.packed.inside import read_inside
+from attento.engines.packed.panels import store
 from attento.errors import RunFolderError
 
 FILES = {"config.yaml": b"data: {}\n", "tokenizer.model": os.urandom(211), "source.json": b""}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from attento.engines.panels import (
+from attento.engines.packed.panels import (
     GROUPS,
     PANEL,
     Number,

@@ -11,7 +11,7 @@ file seen from the engine:
     data     each tensor at its offset, a multiple of 64
 
 A tensor whose name ends in ".weight" is a matrix: its shape is outputs and inputs, its data are the panels of
-`engines.panels`. Needs no torch.
+`engines.packed.panels`. Needs no torch.
 """
 
 import math
@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.engines.panels import (
+from attento.engines.packed.panels import (
     DTYPES,
     GROUPS,
     PANEL,

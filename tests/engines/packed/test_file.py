@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attento.engines.packed import checksum, read_packed, write_packed
-from attento.engines.panels import Number, StoredTensor, pack_matrix, store
+from attento.engines.packed.file import checksum, read_packed, write_packed
+from attento.engines.packed.panels import Number, StoredTensor, pack_matrix, store
 from attento.errors import RunFolderError
 
 SETTINGS = {"d_model": 13, "norm_epsilon": 1e-5, "large": 2.0**40}
@@ -348,5 +348,5 @@ def test_whatever_bytes_are_refused(whole, tmp_path_factory, noise, begins_well)
 
 
 def test_torch_is_not_needed():
-    code = "import sys, attento.engines.packed; sys.exit('torch' in sys.modules)"
+    code = "import sys, attento.engines.packed.file; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
