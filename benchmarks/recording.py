@@ -215,7 +215,7 @@ def table(result: dict[str, Any]) -> list[str]:
         peak += f" | {own['median'] / peaks['nothing']['median']:.2f}"
         lines.append(f"| {name} | {_time(one)} | {_ratio(one)} | {kept} | {peak} |")
     timed = next(iter(on.values()))["ratio"]["timed"]
-    how = f"the peak is what a process of its own, of {PROCESSES}, grew by in a pass of {MEMORY_ROWS} such sentences"
+    how = f"the peak is what each of {PROCESSES} processes grew by in a pass of {MEMORY_ROWS} such sentences"
     return [*lines, "", f"{timed} rounds. Kept are the arrays of the trace; {how}."]
 
 
