@@ -167,6 +167,7 @@ TABLES = {
     "native-base": lambda: _lines("native_speed", "| base |"),
     "native-threads": lambda: _lines("native_speed", "| two threads"),
     "native-trained": lambda: _lines("native_speed", "| trained"),
+    "cold-start": lambda: _lines("cold_start", "| engine"),
     "native-start": lambda: _lines("native_speed", "| a fresh process"),
     "modern": modern,
     "shakespeare": shakespeare,
