@@ -248,7 +248,7 @@ NB_MODULE(_native, m) {
           nb::arg("temperature") = 1.0, nb::arg("top_k") = 0, nb::arg("top_p") = 1.0);
   nb::class_<Engine>(m, "Engine")
       .def(nb::init<const std::string&, int, int, const std::string&>(), nb::arg("path"), nb::kw_only(),
-           nb::arg("threads") = 1, nb::arg("max_rows") = 256, nb::arg("kernels") = "")
+           nb::arg("threads") = 1, nb::arg("max_rows") = 64, nb::arg("kernels") = "")
       .def("translate", &Engine::translate, nb::arg("sources"), nb::arg("max_lengths"), nb::kw_only(),
            nb::arg("prefixes") = std::vector<Ids>{}, nb::arg("uniform") = std::vector<std::vector<double>>{},
            nb::arg("search"))

@@ -36,7 +36,7 @@ class NativeEngine:
 
     @classmethod
     def load(
-        cls, path: Path, *, threads: int | None = None, max_rows: int = 256, kernels: str | None = None
+        cls, path: Path, *, threads: int | None = None, max_rows: int = 64, kernels: str | None = None
     ) -> "NativeEngine":
         """Map a packed model file.
 
