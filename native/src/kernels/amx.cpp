@@ -35,7 +35,6 @@ namespace {
 constexpr int kTileRows = 16;
 constexpr int kMostRows = 2 * kTileRows;
 constexpr int panels_at_once(int) { return 1; }
-constexpr int kNextNear = 2;
 #include "vector_product.inl"
 #pragma GCC diagnostic pop
 
@@ -44,10 +43,17 @@ struct Integers {
   using Sum = __m512i;
   static constexpr bool kIntegers = true;
 
-  static V value(Sum sum, const Matrix& matrix, std::int64_t output, float scale) {
-    const __m512i excess = _mm512_slli_epi32(_mm512_loadu_si512(matrix.sums + output), 7);
-    const V exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, excess));
-    return multiply(multiply(exact, load(matrix.scales + output)), all(scale));
+  struct Outputs {
+    __m512i excess;
+    V factors;
+  };
+
+  static Outputs outputs(const Matrix& matrix, std::int64_t output) {
+    return {_mm512_slli_epi32(_mm512_loadu_si512(matrix.sums + output), 7), load(matrix.scales + output)};
+  }
+  static V value(Sum sum, const Outputs& outputs, float scale) {
+    const V exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, outputs.excess));
+    return multiply(multiply(exact, outputs.factors), all(scale));
   }
 };
 
@@ -55,7 +61,10 @@ struct Bf16 {
   using Sum = V;
   static constexpr bool kIntegers = false;
 
-  static V value(Sum sum, const Matrix&, std::int64_t, float) { return sum; }
+  struct Outputs {};
+
+  static Outputs outputs(const Matrix&, std::int64_t) { return {}; }
+  static V value(Sum sum, Outputs, float) { return sum; }
 };
 
 constexpr std::int64_t kStepBytes = 64;                         // of a row, that one multiplication of tiles takes
@@ -119,7 +128,7 @@ inline void sum_rows(const Work& work, int row, const PanelSteps& steps, const s
   }
   for (std::int64_t i = 0; i < steps.whole; ++i, inputs += kStepBytes, weights += kStepWeights) {
     if (next != nullptr) {
-      for (std::int64_t line = 0; line < kStepWeights; line += 64) __builtin_prefetch(next + line, 0, kNextNear);
+      for (std::int64_t line = 0; line < kStepWeights; line += 64) __builtin_prefetch(next + line, 0, 2);
       next += kStepWeights;
     }
     step<Format, kBoth>(inputs, stride, weights);

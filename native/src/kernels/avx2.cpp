@@ -26,8 +26,6 @@ namespace {
 constexpr int kMostRows = 2;
 constexpr int panels_at_once(int rows) { return rows == 1 ? 2 : 1; }
 
-// The next panel is fetched into the second cache.
-constexpr int kNextNear = 2;
 
 inline std::int32_t group_at(const std::byte* values) {
   std::int32_t group;
@@ -43,12 +41,14 @@ struct Floats {
   using Sum = V;
   using Weights = V;
   using Inputs = V;
+  struct Outputs {};
 
   static Sum start(const Matrix&, std::int64_t) { return zeros(); }
   static Weights weights(const std::byte* values) { return load(reinterpret_cast<const float*>(values)); }
   static Inputs inputs(const std::byte* values) { return _mm256_broadcast_ss(reinterpret_cast<const float*>(values)); }
   static Sum step(Sum sum, Weights weights, Inputs inputs) { return add_product(weights, inputs, sum); }
-  static V value(Sum sum, const Matrix&, std::int64_t, float) { return sum; }
+  static Outputs outputs(const Matrix&, std::int64_t) { return {}; }
+  static V value(Sum sum, Outputs, float) { return sum; }
 };
 
 // The numbers at even and those at odd places become floats.
@@ -68,6 +68,7 @@ struct Integers {
   using Sum = __m256i;
   using Weights = __m256i;
   using Inputs = __m256i;
+  using Outputs = V;
 
   static Sum start(const Matrix&, std::int64_t) { return _mm256_setzero_si256(); }
   static Weights weights(const std::byte* values) { return vector_at(values); }
@@ -76,8 +77,9 @@ struct Integers {
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(inputs, weights));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
-  static V value(Sum sum, const Matrix& matrix, std::int64_t output, float scale) {
-    return multiply(multiply(_mm256_cvtepi32_ps(sum), load(matrix.scales + output)), all(scale));
+  static Outputs outputs(const Matrix& matrix, std::int64_t output) { return load(matrix.scales + output); }
+  static V value(Sum sum, Outputs factors, float scale) {
+    return multiply(multiply(_mm256_cvtepi32_ps(sum), factors), all(scale));
   }
 };
 

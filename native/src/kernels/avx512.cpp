@@ -26,8 +26,6 @@ namespace {
 constexpr int kMostRows = 12;
 constexpr int panels_at_once(int rows) { return rows <= 3 ? 4 : rows <= 6 ? 2 : 1; }
 
-// The next panel is fetched into the second cache.
-constexpr int kNextNear = 2;
 
 inline std::int32_t group_at(const std::byte* values) {
   std::int32_t group;
@@ -39,12 +37,14 @@ struct Floats {
   using Sum = V;
   using Weights = V;
   using Inputs = V;
+  struct Outputs {};
 
   static Sum start(const Matrix&, std::int64_t) { return zeros(); }
   static Weights weights(const std::byte* values) { return load(reinterpret_cast<const float*>(values)); }
   static Inputs inputs(const std::byte* values) { return _mm512_castsi512_ps(_mm512_set1_epi32(group_at(values))); }
   static Sum step(Sum sum, Weights weights, Inputs inputs) { return add_product(weights, inputs, sum); }
-  static V value(Sum sum, const Matrix&, std::int64_t, float) { return sum; }
+  static Outputs outputs(const Matrix&, std::int64_t) { return {}; }
+  static V value(Sum sum, Outputs, float) { return sum; }
 };
 
 // Without an instruction for bf16: the numbers at even and those at odd places become floats.
@@ -68,6 +68,7 @@ struct SignedIntegers {
   };
   using Sum = __m512i;
   using Inputs = __m512i;
+  using Outputs = V;
 
   static Sum start(const Matrix&, std::int64_t) { return _mm512_setzero_si512(); }
   static Weights weights(const std::byte* values) {
@@ -82,8 +83,9 @@ struct SignedIntegers {
     const __m512i pairs = _mm512_maddubs_epi16(weights.magnitudes, turned);
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
   }
-  static V value(Sum sum, const Matrix& matrix, std::int64_t output, float scale) {
-    return multiply(multiply(_mm512_cvtepi32_ps(sum), load(matrix.scales + output)), all(scale));
+  static Outputs outputs(const Matrix& matrix, std::int64_t output) { return load(matrix.scales + output); }
+  static V value(Sum sum, Outputs factors, float scale) {
+    return multiply(multiply(_mm512_cvtepi32_ps(sum), factors), all(scale));
   }
 };
 
@@ -113,6 +115,7 @@ struct Integers {
   using Sum = __m512i;
   using Weights = __m512i;
   using Inputs = __m512i;
+  using Outputs = V;
 
   static Sum start(const Matrix& matrix, std::int64_t output) {
     return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(matrix.sums + output), 7));
@@ -124,9 +127,8 @@ struct Integers {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(inputs), "v"(weights));
     return sum;
   }
-  static V value(Sum sum, const Matrix& matrix, std::int64_t output, float scale) {
-    return SignedIntegers::value(sum, matrix, output, scale);
-  }
+  static Outputs outputs(const Matrix& matrix, std::int64_t output) { return load(matrix.scales + output); }
+  static V value(Sum sum, Outputs factors, float scale) { return SignedIntegers::value(sum, factors, scale); }
 };
 
 namespace vnni {

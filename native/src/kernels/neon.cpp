@@ -38,8 +38,6 @@ namespace {
 constexpr int kMostRows = 2;
 constexpr int panels_at_once(int) { return 1; }
 
-// The next panel is fetched into the second cache.
-constexpr int kNextNear = 2;
 
 inline uint8x16_t bytes_at(const std::byte* values) { return vld1q_u8(reinterpret_cast<const std::uint8_t*>(values)); }
 inline uint32x4_t group_at(const std::byte* values) {
@@ -50,12 +48,14 @@ struct Floats {
   using Sum = V;
   using Weights = V;
   using Inputs = V;
+  struct Outputs {};
 
   static Sum start(const Matrix&, std::int64_t) { return zeros(); }
   static Weights weights(const std::byte* values) { return load(reinterpret_cast<const float*>(values)); }
   static Inputs inputs(const std::byte* values) { return vreinterpretq_f32_u32(group_at(values)); }
   static Sum step(Sum sum, Weights weights, Inputs inputs) { return add_product(weights, inputs, sum); }
-  static V value(Sum sum, const Matrix&, std::int64_t, float) { return sum; }
+  static Outputs outputs(const Matrix&, std::int64_t) { return {}; }
+  static V value(Sum sum, Outputs, float) { return sum; }
 };
 
 // The numbers at even and those at odd places become floats.
@@ -79,6 +79,7 @@ struct Integers {
   using Sum = int32x4_t;
   using Weights = int8x16_t;
   using Inputs = int8x16_t;
+  using Outputs = V;
 
   static Sum start(const Matrix&, std::int64_t) { return vdupq_n_s32(0); }
   static Weights weights(const std::byte* values) { return vreinterpretq_s8_u8(bytes_at(values)); }
@@ -87,8 +88,9 @@ struct Integers {
     const int16x8_t low = vmull_s8(vget_low_s8(weights), vget_low_s8(inputs));
     return vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(weights, inputs)));
   }
-  static V value(Sum sum, const Matrix& matrix, std::int64_t output, float scale) {
-    return multiply(multiply(vcvtq_f32_s32(sum), load(matrix.scales + output)), all(scale));
+  static Outputs outputs(const Matrix& matrix, std::int64_t output) { return load(matrix.scales + output); }
+  static V value(Sum sum, Outputs factors, float scale) {
+    return multiply(multiply(vcvtq_f32_s32(sum), factors), all(scale));
   }
 };
 

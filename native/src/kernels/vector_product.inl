@@ -4,11 +4,12 @@
 // A group of inputs is four bytes in every format, so a step is: one or more vectors of weights, four bytes of each row
 // spread over a vector, and kRows x vectors multiplications into registers. All rows pass by a panel while it is near;
 // few rows take several panels at once, so that there are enough sums on their way.
-// A Format has: Sum, Weights, Inputs; start(matrix, output), weights(bytes), inputs(bytes), step(sum, weights, inputs),
-// value(sum, matrix, output, scale of the row).
+// A Format has: Sum, Weights, Inputs, Outputs; start(matrix, output), weights(bytes), inputs(bytes), step(sum, weights,
+// inputs), outputs(matrix, output), value(sum, outputs, scale of the row).
 
 constexpr int kVectors = kPanel / kLanes;
 constexpr std::int64_t kGroup = kPanel * 4;
+constexpr std::int64_t kStep = 16;  // groups of inputs
 constexpr std::int64_t kNearRows = 384 * 1024;  // bytes of rows that stay in the second cache beside a panel
 
 // What one tile computes: rows `row` and following, panels `panel` and following.
@@ -23,28 +24,69 @@ struct Work {
   const std::byte* panel(std::int64_t index) const { return matrix.panels + index * groups * kGroup; }
 };
 
+// What becomes of a tile's sums, one vector of outputs of all rows after the other.
 template <class Format>
 __attribute__((noinline)) void finish(const Work& work, int row, int rows, std::int64_t output, int vectors,
                                       const typename Format::Sum* sums) {
   const Matrix& matrix = work.matrix;
-  for (int r = 0; r < rows; ++r, sums += vectors) {
-    const float scale = work.rows.scales == nullptr ? 1.0f : work.rows.scales[row + r];
-    float* out = work.out + (row + r) * work.stride;
-    for (int j = 0; j < vectors; ++j) {
-      const std::int64_t at = output + j * kLanes;
-      if (at >= matrix.outputs) break;
-      V value = Format::value(sums[j], matrix, at, scale);
-      if (matrix.bias != nullptr) value = add(value, load(matrix.bias + at));
-      value = activate(value, work.epilogue.activation);
-      const int n = matrix.outputs - at < kLanes ? static_cast<int>(matrix.outputs - at) : kLanes;
-      if (work.epilogue.add) value = add(load(out + at, n), value);
-      store(out + at, value, n);
+  for (int j = 0; j < vectors; ++j) {
+    const std::int64_t at = output + j * kLanes;
+    const int n = matrix.outputs - at < kLanes ? static_cast<int>(matrix.outputs - at) : kLanes;
+    if (n <= 0) break;
+    const V bias = matrix.bias == nullptr ? zeros() : load(matrix.bias + at);
+    const typename Format::Outputs factors = Format::outputs(matrix, at);
+    float* out = work.out + row * work.stride + at;
+    for (int r = 0; r < rows; ++r, out += work.stride) {
+      const float scale = work.rows.scales == nullptr ? 1.0f : work.rows.scales[row + r];
+      V value = activate(add(Format::value(sums[r * vectors + j], factors, scale), bias), work.epilogue.activation);
+      if (n == kLanes) {
+        store(out, work.epilogue.add ? add(load(out), value) : value);
+      } else {
+        store(out, work.epilogue.add ? add(load(out, n), value) : value, n);
+      }
+    }
+  }
+}
+
+// What a tile asks memory for while it computes: the panels that come next, of which each of many tiles asks a share.
+struct Ahead {
+  const std::byte* from;
+  std::int64_t step;  // bytes at every kStep groups
+  bool many;          // many tiles have the time to bring them into the first cache, few into the second
+};
+
+inline void fetch(const std::byte* from, std::int64_t bytes, bool nearest) {
+  for (std::int64_t i = 0; i < bytes; i += 64) {
+    nearest ? __builtin_prefetch(from + i, 0, 3) : __builtin_prefetch(from + i, 0, 2);
+  }
+}
+
+template <class Format, int kRows, int kAcross>
+inline __attribute__((always_inline)) void multiply_group(typename Format::Sum (&sums)[kRows][kAcross],
+                                                          const std::byte* weights, std::int64_t panel_bytes,
+                                                          const std::byte* inputs, std::int64_t stride) {
+  constexpr std::int64_t kVector = kGroup / kVectors;
+  if constexpr (kRows < kAcross) {
+    typename Format::Inputs spread[kRows];
+    for (int r = 0; r < kRows; ++r) spread[r] = Format::inputs(inputs + r * stride);
+    for (int j = 0; j < kAcross; ++j) {
+      const auto loaded = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * kVector);
+      for (int r = 0; r < kRows; ++r) sums[r][j] = Format::step(sums[r][j], loaded, spread[r]);
+    }
+  } else {
+    typename Format::Weights loaded[kAcross];
+    for (int j = 0; j < kAcross; ++j) {
+      loaded[j] = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * kVector);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const auto spread = Format::inputs(inputs + r * stride);
+      for (int j = 0; j < kAcross; ++j) sums[r][j] = Format::step(sums[r][j], loaded[j], spread);
     }
   }
 }
 
 template <class Format, int kRows, int kPanels>
-void tile(const Work& work, int row, std::int64_t panel, const std::byte* next) {
+void tile(const Work& work, int row, std::int64_t panel, Ahead ahead) {
   constexpr int kAcross = kPanels * kVectors;
   typename Format::Sum sums[kRows][kAcross];
   for (int j = 0; j < kAcross; ++j) {
@@ -55,42 +97,33 @@ void tile(const Work& work, int row, std::int64_t panel, const std::byte* next) 
   const std::byte* weights = work.panel(panel);
   const std::int64_t stride = work.rows.stride;
   const std::byte* inputs = work.rows.values + row * stride;
-  for (std::int64_t g = 0; g < work.groups; ++g, weights += kGroup, inputs += 4, next += kGroup) {
-    // One line of two: processors fetch the other with it, or with the next.
-    for (int p = 0; p < kPanels; ++p) __builtin_prefetch(next + p * panel_bytes, 0, kNextNear);
-    if constexpr (kRows < kAcross) {
-      typename Format::Inputs spread[kRows];
-      for (int r = 0; r < kRows; ++r) spread[r] = Format::inputs(inputs + r * stride);
-      for (int j = 0; j < kAcross; ++j) {
-        const auto loaded = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * (kGroup / kVectors));
-        for (int r = 0; r < kRows; ++r) sums[r][j] = Format::step(sums[r][j], loaded, spread[r]);
+  for (std::int64_t left = work.groups; left > 0; left -= kStep) {
+    if constexpr (kPanels == 1) fetch(ahead.from, ahead.step, ahead.many);
+    const std::byte* end = weights + (left < kStep ? left : kStep) * kGroup;
+    for (; weights < end; weights += kGroup, inputs += 4) {
+      if constexpr (kPanels > 1) {
+        // One line of two: processors fetch the other with it.
+        for (int p = 0; p < kPanels; ++p) __builtin_prefetch(weights + (kPanels + p) * panel_bytes, 0, 2);
       }
-    } else {
-      typename Format::Weights loaded[kAcross];
-      for (int j = 0; j < kAcross; ++j) {
-        loaded[j] = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * (kGroup / kVectors));
-      }
-      for (int r = 0; r < kRows; ++r) {
-        const auto spread = Format::inputs(inputs + r * stride);
-        for (int j = 0; j < kAcross; ++j) sums[r][j] = Format::step(sums[r][j], loaded[j], spread);
-      }
+      multiply_group<Format>(sums, weights, panel_bytes, inputs, stride);
     }
+    ahead.from += ahead.step;
   }
   finish<Format>(work, row, kRows, panel * kPanel, kAcross, sums[0]);
 }
 
 template <class Format, int kRows>
-void pass_rows(const Work& work, int row, std::int64_t panel, int panels, const std::byte* next) {
+void pass_rows(const Work& work, int row, std::int64_t panel, int panels, const Ahead& ahead) {
   if constexpr (panels_at_once(kRows) > 1) {
-    if (panels > 1) return tile<Format, kRows, panels_at_once(kRows)>(work, row, panel, next);
+    if (panels > 1) return tile<Format, kRows, panels_at_once(kRows)>(work, row, panel, ahead);
   }
-  tile<Format, kRows, 1>(work, row, panel, next);
+  tile<Format, kRows, 1>(work, row, panel, ahead);
 }
 
 template <class Format, int kRows = kMostRows>
-inline void pass(const Work& work, int rows, int row, std::int64_t panel, int panels, const std::byte* next) {
-  if (rows == kRows) return pass_rows<Format, kRows>(work, row, panel, panels, next);
-  if constexpr (kRows > 1) pass<Format, kRows - 1>(work, rows, row, panel, panels, next);
+inline void pass(const Work& work, int rows, int row, std::int64_t panel, int panels, const Ahead& ahead) {
+  if (rows == kRows) return pass_rows<Format, kRows>(work, row, panel, panels, ahead);
+  if constexpr (kRows > 1) pass<Format, kRows - 1>(work, rows, row, panel, panels, ahead);
 }
 
 // Rows `first` to `end`, cut into tiles of nearly one height.
@@ -98,15 +131,17 @@ template <class Format>
 inline void multiply_rows(const Work& work, int first, int end) {
   const int tiles = (end - first + kMostRows - 1) / kMostRows;
   const int height = (end - first + tiles - 1) / tiles;
+  Ahead ahead{.from = nullptr, .step = round_up(kStep * kGroup / tiles, 64), .many = tiles > 2};
   const int at_once = tiles == 1 ? panels_at_once(height) : 1;
   const std::int64_t panels = work.matrix.padded_outputs() / kPanel;
   for (std::int64_t panel = 0; panel < panels;) {
     const int taken = panels - panel >= at_once ? at_once : 1;
-    const std::byte* here = work.panel(panel);
-    const std::byte* next = work.panel(panel + 2 * taken <= panels ? panel + taken : panel);
+    // Behind the last panel stands what is read next.
+    ahead.from = work.panel(panel + taken);
     for (int t = 0, row = first; t < tiles; ++t) {
       const int rows = (end - row + tiles - t - 1) / (tiles - t);
-      pass<Format>(work, rows, row, panel, taken, t + 1 == tiles ? next : here);
+      pass<Format>(work, rows, row, panel, taken, ahead);
+      ahead.from += (work.groups + kStep - 1) / kStep * ahead.step;
       row += rows;
     }
     panel += taken;
