@@ -16,11 +16,6 @@ constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
 [[noreturn]] void no_numbers() { throw std::domain_error("the model's scores are not numbers"); }
 
-// The greater of two rows of numbers, place by place; written so that compilers make vector instructions of it.
-inline void raise(float* __restrict greatest, const float* __restrict row, int count) {
-  for (int i = 0; i < count; ++i) greatest[i] = row[i] > greatest[i] ? row[i] : greatest[i];
-}
-
 }  // namespace
 
 Search::Search(const SearchSettings& settings, int cap, std::vector<std::int32_t> prefix, std::vector<double> uniform,
@@ -100,8 +95,8 @@ std::int32_t Search::only_choice() const {
 Search::Scores Search::normalize(const Kernels& kernels, float* logits, int vocabulary) {
   std::fill(maxima_.begin(), maxima_.end(), kForbidden);
   int start = 0;
-  for (; start + kGroups <= vocabulary; start += kGroups) raise(maxima_.data(), logits + start, kGroups);
-  raise(maxima_.data(), logits + start, vocabulary - start);
+  for (; start + kGroups <= vocabulary; start += kGroups) kernels.raise(logits + start, kGroups, maxima_.data());
+  kernels.raise(logits + start, vocabulary - start, maxima_.data());
   const float greatest = *std::max_element(maxima_.begin(), maxima_.end());
   if (!std::isfinite(greatest)) no_numbers();
   const float log_sum = std::log(kernels.sum_exp(logits, vocabulary, greatest));

@@ -300,6 +300,18 @@ void check_sums(const Kernels& kernels) {
   }
 }
 
+void check_raise(const Kernels& kernels) {
+  for (int count : {1, 7, 37, 256}) {
+    const std::vector<float> before = random_floats(static_cast<std::size_t>(count) + 1);
+    std::vector<float> x = random_floats(static_cast<std::size_t>(count)), raised = before;
+    x[count / 2] = kNone;
+    kernels.raise(x.data(), count, raised.data());
+    bool right = raised[count] == before[count];
+    for (int i = 0; i < count; ++i) right &= raised[i] == (i == count / 2 ? before[i] : std::max(before[i], x[i]));
+    expect(right, kernels.name, text("raise of %g", count));
+  }
+}
+
 void check_store(const Kernels& kernels) {
   std::vector<float> x = random_floats(73);
   const std::uint32_t odd[] = {0x3f808000u, 0x3f818000u, 0x3f808001u, 0x7f7fffffu, 0x7f800000u,
@@ -327,6 +339,7 @@ int main(int argc, char** argv) {
     const int before = failures;
     check_store(*kernels);
     check_sums(*kernels);
+    check_raise(*kernels);
     check_gate(*kernels);
     check_normalize(*kernels);
     check_products(*kernels);

@@ -41,6 +41,10 @@ void expect_error(Action action, const std::string& what) {
   expect(false, what);
 }
 
+void plain_raise(const float* x, int count, float* greatest) {
+  for (int i = 0; i < count; ++i) greatest[i] = std::max(greatest[i], x[i]);
+}
+
 float plain_sum_exp(const float* x, int count, float shift) {
   float sum = 0;
   for (int i = 0; i < count; ++i) sum += std::exp(x[i] - shift);
@@ -51,6 +55,7 @@ Kernels plain_kernels() {
   Kernels kernels{};
   kernels.name = "plain";
   kernels.sum_exp = plain_sum_exp;
+  kernels.raise = plain_raise;
   return kernels;
 }
 

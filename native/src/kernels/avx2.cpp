@@ -93,7 +93,7 @@ void product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* o
   }
 }
 
-constexpr Kernels kKernels = {"avx2", prepare, product, attend, normalize, gate, sum_exp, store_numbers};
+constexpr Kernels kKernels = {"avx2", prepare, product, attend, normalize, gate, sum_exp, raise, store_numbers};
 
 }  // namespace
 }  // namespace attento

@@ -177,11 +177,11 @@ ATTENTO_END_TARGET
 namespace attento {
 namespace {
 
-constexpr Kernels kAvx512 = {"avx512", prepare, product, attend, normalize, gate, sum_exp, store_numbers};
+constexpr Kernels kAvx512 = {"avx512", prepare, product, attend, normalize, gate, sum_exp, raise, store_numbers};
 constexpr Kernels kVnni = {"avx512_vnni", prepare,     vnni_product, attend,       normalize,
-                           gate,          sum_exp, store_numbers};
+                           gate,          sum_exp, raise, store_numbers};
 constexpr Kernels kVnniBf16 = {"avx512_vnni", prepare,     bf16_product, attend,       normalize,
-                               gate,          sum_exp, store_numbers};
+                               gate,          sum_exp, raise, store_numbers};
 
 bool has_avx512() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&

@@ -84,6 +84,9 @@ struct Kernels {
   // The sum of exp(x - shift); minus infinity counts as nothing.
   float (*sum_exp)(const float* x, int count, float shift);
 
+  // greatest[i] = max(greatest[i], x[i]), where x[i] is a number.
+  void (*raise)(const float* x, int count, float* greatest);
+
   // Floats into a cache of keys or values, f32 or bf16 (rounded to nearest, ties to even).
   void (*store)(Number number, const float* x, int count, std::byte* out);
 };

@@ -106,7 +106,7 @@ void product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* o
   }
 }
 
-constexpr Kernels kPlain = {"neon", prepare, product, attend, normalize, gate, sum_exp, store_numbers};
+constexpr Kernels kPlain = {"neon", prepare, product, attend, normalize, gate, sum_exp, raise, store_numbers};
 
 }  // namespace
 }  // namespace attento
@@ -143,7 +143,7 @@ namespace attento {
 const Kernels* neon_kernels() {
 #if defined(ATTENTO_DOT_PRODUCTS)
   static constexpr Kernels kDot = {"neon", prepare,     dot_product, attend,       normalize,
-                                   gate,   sum_exp, store_numbers};
+                                   gate,   sum_exp, raise, store_numbers};
 #if defined(__linux__)
   constexpr unsigned long kHas = 1ul << 20;  // HWCAP_ASIMDDP, which older headers lack
   if ((getauxval(AT_HWCAP) & kHas) != 0) return &kDot;

@@ -204,7 +204,11 @@ float sum_exp(const float* x, int count, float shift) {
   return static_cast<float>(sum);
 }
 
-constexpr Kernels kKernels = {"portable", prepare, product, attend, normalize, gate, sum_exp, store};
+void raise(const float* x, int count, float* greatest) {
+  for (int i = 0; i < count; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
+}
+
+constexpr Kernels kKernels = {"portable", prepare, product, attend, normalize, gate, sum_exp, raise, store};
 
 }  // namespace
 

@@ -166,6 +166,13 @@ inline float greatest_of(const float* x, int count) {
   return greatest_lane(maximum(first, second));
 }
 
+void raise(const float* x, int count, float* greatest) {
+  for (int i = 0; i < count; i += kLanes) {
+    const int n = least(count - i, kLanes);
+    store(greatest + i, maximum(load(x + i, n), load(greatest + i, n)), n);
+  }
+}
+
 float sum_exp(const float* x, int count, float shift) {
   const V centre = all(shift);
   V first = zeros(), second = zeros();
