@@ -4,7 +4,7 @@
 
 The native engine with the run's own model, and with a base model (6+6 layers, d 512) of random weights behind the run's
 tokenizer, made to write five pieces, both in int8; the torch engine with the run. Wall time and the most memory that
-the process held, in turn.
+the process held, in turn; and how much of the memory is the packed model, mapped from the disk, which processes share.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from facts import provenance, write_result
 
+from attento.cli.translate import CHUNK_LINES
 from attento.interop.export.native import NativeExporter
 from attento.interop.exporting import load_trained
 from attento.models.build import build_translation_model
@@ -67,16 +68,43 @@ def measure(commands: dict[str, list[str]], text: str, rounds: int) -> dict[str,
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(rounds + 1):
         for name, arguments in commands.items():
-            found[name].append(once([sys.executable, "-m", "attento", "translate", *arguments, text]))
+            found[name].append(once([*command(arguments), text]))
     return {
         name: {
             "seconds": statistics.median(seconds for seconds, _ in each[1:]),
             "least_seconds": min(seconds for seconds, _ in each[1:]),
             "most_seconds": max(seconds for seconds, _ in each[1:]),
             "mebibytes": statistics.median(kibibytes for _, kibibytes in each[1:]) / 1024,
+            "mapped_mebibytes": mapped(command(commands[name]), text) / 1024,
         }
         for name, each in found.items()
     }
+
+
+def command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "attento", "translate", *arguments]
+
+
+def mapped(command: list[str], text: str) -> float:
+    """Return how many kibibytes of the packed model are in a command's memory, once it has translated a text.
+
+    It is looked at while it waits for a line beyond those that it reads at once.
+    """
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(text.encode() + b"\n" * CHUNK_LINES)
+        process.stdin.flush()
+        for _ in range(CHUNK_LINES):
+            process.stdout.readline()
+        total, inside = 0.0, False
+        for line in Path(f"/proc/{process.pid}/smaps").read_text().splitlines():
+            name, value, *_ = line.split()
+            if not name.endswith(":"):
+                inside = line.endswith(".attento")
+            elif inside and name == "Rss:":
+                total += float(value)
+    return total
 
 
 # A process begins with the memory of the one that started it, as far as its record goes: so a small one starts it.
@@ -104,12 +132,13 @@ def table(result: dict[str, Any]) -> list[str]:
     lines = [
         "# `attento translate`, one sentence, the whole command",
         "",
-        "| engine | seconds, median [least, most] | MiB at most |",
-        "|---|---|---|",
+        "| engine | seconds, median [least, most] | MiB at most | of them the mapped model | the rest |",
+        "|---|---|---|---|---|",
     ]
     for name, each in result["commands"].items():
         spread = f"{each['seconds']:.2f} [{each['least_seconds']:.2f}, {each['most_seconds']:.2f}]"
-        lines.append(f"| {name} | {spread} | {each['mebibytes']:.0f} |")
+        most, shared = each["mebibytes"], each["mapped_mebibytes"]
+        lines.append(f"| {name} | {spread} | {most:.0f} | {shared:.0f} | {most - shared:.0f} |")
     return lines
 
 

@@ -1,5 +1,6 @@
 """Settings: what is wrong is told by the name that stands in the file, all of it at once."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,16 +8,9 @@ import pytest
 import yaml
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from attento.config import (
-    Settings,
-    apply_overrides,
-    check_settings,
-    dump_settings,
-    load_settings,
-    read_yaml,
-    suggest,
-)
+from attento.config import Settings, check_settings, dump_settings, load_settings
 from attento.errors import ConfigError
+from attento.plain_settings import PlainSettings, setting
 
 
 class Garden(Settings):
@@ -39,11 +33,28 @@ class Crate(Settings):
     weight: float = 1.0
 
 
+@dataclass(frozen=True)
+class Reed(PlainSettings):
+    height: float = setting(1.5, "metres", gt=0)
+
+
+@dataclass(frozen=True)
+class Pond(PlainSettings):
+    fish: int = setting(17, "how many", ge=0, le=100)
+    reed: Reed | None = setting(None, "what grows in it")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fish == 13:
+            raise ValueError("`fish` must not be 13")
+
+
 class Farm(Settings):
     name: str = "Ñandú"
     hens: PositiveInt = 11
     soil: Soil = Soil()
     spare_soil: Soil | None = None
+    pond: Pond = Pond()
     crates: tuple[Crate, ...] = ()
     land: Annotated[Garden | Orchard, Field(discriminator="plant")] = Garden()
     lands: tuple[Annotated[Garden | Orchard, Field(discriminator="plant")], ...] = ()
@@ -71,6 +82,9 @@ def message(tree: dict[Any, Any]) -> str:
         ({"acidity": 3}, "unknown setting `acidity` (did you mean `soil.acidity`?)"),
         ({"soil": {"acidty": 3}}, "unknown setting `soil.acidty` (did you mean `acidity`?)"),
         ({"spare_soil": {"acidty": 3}}, "unknown setting `spare_soil.acidty` (did you mean `acidity`?)"),
+        ({"height": 3}, "unknown setting `height` (did you mean `pond.reed.height`?)"),
+        ({"pond": {"fsh": 3}}, "unknown setting `pond.fsh` (did you mean `fish`?)"),
+        ({"pond": {"reed": {"xyz": 3}}}, "unknown setting `pond.reed.xyz` (known: height)"),
         (
             {"crates": [{"fruit": "fig"}, {"fruit": "fig", "wieght": 2}]},
             "unknown setting `crates.1.wieght` (did you mean `weight`?)",
@@ -102,6 +116,11 @@ def test_unknown_keys_are_refused_at_any_depth_with_the_nearest_known(tree: dict
         ({"hens": 101}, "`hens` must be 100 at most, but got hens=101"),
         ({"soil": 7}, "`soil`: must hold settings (known: acidity), but got 7"),
         ({"soil": None}, "`soil`: must hold settings (known: acidity), but got nothing"),
+        ({"pond": {"fish": 101}}, "`pond.fish`: input should be less than or equal to 100, but got 101"),
+        ({"pond": {"fish": 13}}, "`pond`: `fish` must not be 13"),
+        ({"pond": {"reed": {"height": 0}}}, "`pond.reed.height`: input should be greater than 0, but got 0"),
+        ({"pond": 7}, "`pond`: must hold settings (known: fish, reed), but got 7"),
+        ({"pond": None}, "`pond`: must hold settings (known: fish, reed), but got nothing"),
         ({"crates": "fig"}, "`crates`: must be a list, but got 'fig'"),
         ({"name": False}, "`name`: must be text; put it in quotes if that is what is meant, but got False"),
         ({"soil": {7: 3}}, "`soil.7`: keys should be strings, but got 7"),
@@ -157,53 +176,6 @@ def test_defaults_are_checked_too() -> None:
         check_settings(Wrong, {}, origin="farm.yaml")
 
 
-@pytest.mark.parametrize(
-    ("override", "expected"),
-    [
-        ("hens=7", {"hens": 7}),
-        ("soil.acidity=6.5", {"soil": {"acidity": 6.5, "depth": 2}}),
-        ("soil.acidity = 6.5", {"soil": {"acidity": 6.5, "depth": 2}}),
-        ("a.b.c=true", {"a": {"b": {"c": True}}}),
-        ("name=null", {"name": None}),
-        ("name=", {"name": None}),
-        ("name='7'", {"name": "7"}),
-        ("name=a=b", {"name": "a=b"}),
-        ("crates=[{fruit: fig}, {fruit: kiwi}]", {"crates": [{"fruit": "fig"}, {"fruit": "kiwi"}]}),
-        ("soil={acidity: 3}", {"soil": {"acidity": 3}}),
-        ("empty.depth=2", {"empty": {"depth": 2}}),
-    ],
-)
-def test_overrides_are_paths_and_yaml(override: str, expected: dict[str, Any]) -> None:
-    tree = {"hens": 3, "soil": {"acidity": 7, "depth": 2}, "empty": None}
-    assert apply_overrides(tree, [override]) == tree | expected
-
-
-def test_the_last_override_holds_and_the_tree_given_is_left_alone() -> None:
-    tree = {"soil": {"acidity": 7}}
-    assert apply_overrides(tree, ["soil.acidity=1", "soil.acidity=2", "soil.depth=3"]) == {
-        "soil": {"acidity": 2, "depth": 3}
-    }
-    assert tree == {"soil": {"acidity": 7}}
-
-
-@pytest.mark.parametrize("override", ["hens", "=3", " =3", "", "soil..acidity=3", ".hens=3", "soil.=3"])
-def test_overrides_without_a_key_or_a_value_are_refused(override: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        apply_overrides({}, [override])
-    assert str(caught.value) == f"--set {override}: must look like training.max_steps=500"
-
-
-def test_overrides_that_are_not_yaml_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--set hens=\[1: the value is not valid YAML"):
-        apply_overrides({}, ["hens=[1"])
-
-
-@pytest.mark.parametrize(("brown", "why"), [(3, "is a plain value and has no settings inside"), ([1, 2], "is a list")])
-def test_overrides_through_what_is_no_group_are_refused(brown: Any, why: str) -> None:
-    with pytest.raises(ConfigError, match=rf"--set hens\.brown\.old=3: `brown` {why}"):
-        apply_overrides({"hens": {"brown": brown}}, ["hens.brown.old=3"])
-
-
 def test_a_file_is_loaded_with_overrides_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "farm.yaml"
     path.write_text("name: Süd\nsoil:\n  acidity: 6\n", encoding="utf-8")
@@ -214,50 +186,12 @@ def test_a_file_is_loaded_with_overrides_and_checked(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: unknown setting `hnes` (did you mean `hens`?)"
 
 
-def test_a_missing_file_is_told_with_a_near_name(tmp_path: Path) -> None:
-    (tmp_path / "multi30k-de-en.yaml").write_text("a: 1")
-    path = tmp_path / "multi30k-de-en.yml"
-    with pytest.raises(ConfigError) as caught:
-        read_yaml(path)
-    assert str(caught.value) == f"{path}: no such file (did you mean `multi30k-de-en.yaml`?)"
-    with pytest.raises(ConfigError, match=r"zzz: no such file$"):
-        read_yaml(tmp_path / "zzz")
-    nowhere = tmp_path / "recipes" / "farm.yaml"
-    with pytest.raises(ConfigError) as caught:
-        read_yaml(nowhere)
-    assert str(caught.value) == f"{nowhere}: no such file (the folder {nowhere.parent} does not exist either)"
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (b"a: [1, 2", "is not valid YAML: "),
-        (b"a: !!python/object:os.system {}", "is not valid YAML: "),
-        (b"\xff\xfe\xfa", "cannot be read: "),
-        (b"- 1\n- 2\n", "must hold a mapping of settings, but holds list"),
-        (b"only words", "must hold a mapping of settings, but holds str"),
-        (b"", "is empty, but must hold a mapping of settings"),
-        (b"a: 1\nb: {c: 1, c: 2}\n", "is not valid YAML: `c` stands twice"),
-    ],
-)
-def test_files_that_are_no_mapping_are_refused(tmp_path: Path, content: bytes, expected: str) -> None:
-    path = tmp_path / "farm.yaml"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError) as caught:
-        read_yaml(path)
-    assert str(caught.value).startswith(f"{path}: {expected}")
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be read: .*directory"):
-        read_yaml(tmp_path)
-
-
 @pytest.mark.parametrize(
     "farm",
     [
         Farm(),
         Farm(hens=7, soil=Soil(acidity=float("0.1")), spare_soil=Soil(), land=Orchard(trees=13)),
+        Farm(pond=Pond(fish=5, reed=Reed(height=2))),
         Farm(name="no: #1 'x'\n", crates=(Crate(fruit="fig"), Crate(fruit="null", weight=1e-9)), lands=(Orchard(),)),
     ],
 )
@@ -272,8 +206,3 @@ def test_what_is_saved_is_complete_and_loads_again(tmp_path: Path, farm: Farm) -
 
 def test_text_is_saved_as_it_is_read() -> None:
     assert "name: Ñandú\n" in dump_settings(Farm())
-
-
-def test_suggestions() -> None:
-    assert suggest("hnes", ["geese", "hens"]) == " (did you mean `hens`?)"
-    assert suggest("xyz", ["geese", "hens"]) == " (known: geese, hens)"

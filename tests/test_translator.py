@@ -1,7 +1,9 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from attento.cli.app import app
 from attento.data.pairs.config import CorpusConfig, DataConfig
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
@@ -407,8 +411,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_positions=MAX_POSITIONS,
         tied_embeddings="none",
     )
-    sections = {"data": data, "model": model, "search": SearchConfig(beam_size=3, max_extra_length=5)}
-    config = "".join(f"{name}: {section.model_dump_json()}\n" for name, section in sections.items())
+    search = asdict(SearchConfig(beam_size=3, max_extra_length=5))
+    sections = {"data": data.model_dump(mode="json"), "model": model.model_dump(mode="json"), "search": search}
+    config = "".join(f"{name}: {json.dumps(section)}\n" for name, section in sections.items())
     folder.config.write_text(config + "training: {max_steps: 17}\n", encoding="utf-8")
     torch.manual_seed(23)
     built = build_translation_model(model, tokenizer.vocab_size, tokenizer.vocab_size)
@@ -477,7 +482,7 @@ def test_the_native_engine_translates_as_torch(run: Path, packed: Path):
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
 def test_the_command_needs_nothing_but_the_packed_file(packed: Path, engine: str):
-    heavy = {"torch", "jaxtyping", "pyarrow", "sacrebleu", "rich"}
+    heavy = {"torch", "jaxtyping", "pyarrow", "sacrebleu", "rich", "yaml", "attento.config", "pydantic"}
     if engine == "native":
         pytest.importorskip("attento_native", reason="attento_native is not installed")
         heavy.add("numpy")
@@ -491,6 +496,39 @@ def test_the_command_needs_nothing_but_the_packed_file(packed: Path, engine: str
     assert (done.returncode, done.stderr.replace("note: length cap reached in 1 of 1 (number 1)\n", "")) == (0, "")
     (expected,) = Translator.load(packed, engine="reference").translate(["It slept."])
     assert done.stdout == expected.text + "\n"
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("flags", [(), ("--alignment-heads", "0.1")])
+def test_words_are_aligned_without_torch(run: Path, packed: Path, engine: str, flags: tuple[str, ...]):
+    if engine == "native":
+        pytest.importorskip("attento_native", reason="attento_native is not installed")
+    arguments = ["it slept", "the wide street", "", "--alignment", *flags, "--engine"]
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['jaxtyping'] = None\n"
+        "from attento.cli.app import app\n"
+        f"app(['translate', {str(packed)!r}, *{arguments!r}, {engine!r}], standalone_mode=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    by_torch = CliRunner().invoke(app, ["translate", str(run), *arguments, "torch"], catch_exceptions=False)
+    assert done.stdout == by_torch.stdout
+    *lines, empty = done.stdout.splitlines()
+    assert all(re.fullmatch(r"[^\t]+\t\d+-\d+( \d+-\d+)*", line) for line in lines)
+    assert empty == "\t"
+
+
+def test_a_translator_needs_no_pydantic(packed: Path):
+    code = (
+        "import sys\n"
+        "from attento import Translator\n"
+        f"translator = Translator.load({str(packed)!r}, engine='reference')\n"
+        "assert translator.search.beam_size == 3 and translator.translate(['It slept.'])\n"
+        "sys.exit(', '.join({'torch', 'pydantic', 'yaml', 'typer'} & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_packed_model_says_what_it_is_for(packed: Path):

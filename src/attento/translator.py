@@ -9,13 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
+from math import fsum
 from pathlib import Path
-from statistics import fmean
-from typing import TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from pydantic import ConfigDict
-
-from attento.config import Settings, check_settings
 from attento.decoding.config import SearchConfig
 from attento.decoding.hypothesis import Hypothesis
 from attento.engines.base import Engine
@@ -23,6 +20,7 @@ from attento.engines.choose import EngineChoice, EngineName, choose_engine
 from attento.engines.packed.inside import read_inside
 from attento.engines.task import check_task, kind_of, read_run_settings
 from attento.errors import InputError, MissingExtraError
+from attento.plain_settings import PlainSettings, read_settings
 from attento.text.sentences import Segment, split_long, split_sentences
 from attento.text.tokenizer import TokenizerPair
 
@@ -120,7 +118,7 @@ class Translator:
             warnings.warn(choice.note, stacklevel=2)
         config, tree = read_run_settings(choice.model)
         check_task(choice.model, kind_of(config, tree), "translation")
-        settings = check_settings(_RunSettings, tree, origin=str(config))
+        settings = read_settings(_RunSettings, tree, origin=str(config))
         loaded = _load_engine(choice, device)
         if choice.engine == "torch":
             tokenizers = TokenizerPair.load(choice.model)
@@ -270,21 +268,25 @@ class _PieceTranslation:
 _Translations: TypeAlias = Mapping[_Asked, _PieceTranslation]
 
 
-class _PartOfSettings(Settings):
+@dataclass(frozen=True)
+class _PartOfSettings(PlainSettings):
     # The rest of a run's settings is others' to check.
-    model_config = ConfigDict(extra="ignore")
+    __pydantic_config__: ClassVar[Any] = {"extra": "ignore"}
 
 
+@dataclass(frozen=True)
 class _CleaningSettings(_PartOfSettings):
     max_tokens: int | None = None
 
 
+@dataclass(frozen=True)
 class _DataSettings(_PartOfSettings):
     # An imported run need not know them.
     target_language: str | None = None
     cleaning: _CleaningSettings = _CleaningSettings()
 
 
+@dataclass(frozen=True)
 class _RunSettings(_PartOfSettings):
     data: _DataSettings
     search: SearchConfig
@@ -326,7 +328,7 @@ def _put_together(source: str, layout: Sequence[_Item], translations: _Translati
     candidates = [
         Alternative(
             text=_join(layout, translations, rank),
-            score=fmean(_at_rank(each.scores, rank) for each in found) if found else 0.0,
+            score=fsum(_at_rank(each.scores, rank) for each in found) / max(1, len(found)),
         )
         for rank in ranks
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from attento.config import apply_overrides
+from attento.setting_trees import apply_overrides
 
 SETTINGS: dict[str, Any] = {
     "data": {

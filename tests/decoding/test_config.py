@@ -1,5 +1,8 @@
 """The settings of a search."""
 
+import re
+from dataclasses import asdict
+
 import pytest
 
 from attento.config import check_settings
@@ -8,7 +11,7 @@ from attento.errors import ConfigError
 
 
 def test_defaults_are_the_papers():
-    assert SearchConfig().model_dump() == {
+    assert asdict(SearchConfig()) == {
         "beam_size": 4,
         "length_penalty": 0.6,
         "max_extra_length": 50,
@@ -42,6 +45,26 @@ def test_defaults_are_the_papers():
 def test_wrong_settings_are_refused_by_name(tree, named):
     with pytest.raises(ConfigError, match=named):
         check_settings(SearchConfig, tree, origin="recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "kind, given, named",
+    [
+        (SearchConfig, {"beam_size": 0}, "`beam_size`: input should be greater than 0, but got 0"),
+        (
+            SearchConfig,
+            {"length_penalty": float("nan")},
+            "`length_penalty`: input should be greater than or equal to 0",
+        ),
+        (SearchConfig, {"beam_size": 3, "n_best": 5}, "n_best=5 and beam_size=3"),
+        (SamplingConfig, {"temperature": float("inf")}, "`temperature`: input should be a finite number, but got inf"),
+        (SamplingConfig, {"top_k": 0}, "`top_k`: input should be greater than 0, but got 0"),
+        (SamplingConfig, {"top_p": 1.5}, "`top_p`: input should be less than or equal to 1, but got 1.5"),
+    ],
+)
+def test_wrong_settings_are_refused_when_they_are_made(kind, given, named):
+    with pytest.raises(ValueError, match=re.escape(named)):
+        kind(**given)
 
 
 def test_as_many_samples_may_be_drawn_as_wanted():

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from attento.comparison.config import CompareConfig
 from attento.comparison.results import Task
-from attento.config import apply_overrides, check_settings, read_yaml, suggest
+from attento.config import check_settings
 from attento.errors import ConfigError
+from attento.setting_trees import apply_overrides, read_yaml, suggest
 from attento.training.config import RecipeConfig
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -122,7 +122,7 @@ def import_model(
     notes: list[str] = []
     if family.task == "translation":
         search, notes = search_settings(hub.generation)
-        tree["search"] = search.model_dump(mode="json")
+        tree["search"] = asdict(search)
     done = Imported(output, family.model_type, sum(each.numel() for each in weights.values()), tuple(notes))
     with partial_folder(output) as place:
         run = RunFolder(place)

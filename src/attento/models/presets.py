@@ -10,12 +10,12 @@ is a parameter here and a fixed table there, and Marian's sinusoids are counted 
 from dataclasses import dataclass
 from typing import Any
 
-from attento.config import suggest
 from attento.errors import ConfigError
 from attento.models.config import ModelConfig
 from attento.models.language.config import DecoderOnlyConfig
 from attento.models.masked.config import MaskedEncoderConfig
 from attento.models.translation.config import TransformerConfig
+from attento.setting_trees import suggest
 
 
 @dataclass(frozen=True)

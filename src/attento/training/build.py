@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from attento.config import check_settings, read_yaml
+from attento.config import check_settings
 from attento.device import has_fast_bf16
 from attento.errors import ConfigError, TrainingError
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 from attento.training.budget import MOST_TOKENS, free_memory, largest_step
 from attento.training.config import RecipeConfig, with_training
 from attento.training.loop import Trainer

@@ -12,12 +12,13 @@ from typing import Any, cast
 import torch
 from rich.console import Console
 
-from attento.config import apply_overrides, check_settings, dump_settings, read_yaml
+from attento.config import check_settings, dump_settings
 from attento.cores import available_cores
 from attento.device import choose_precision
 from attento.errors import ConfigError, DataError, RunFolderError
 from attento.models.language.config import NGramConfig
 from attento.run_folder import RunFolder
+from attento.setting_trees import apply_overrides, read_yaml
 from attento.training.build import build_trainer, has_checkpoints, settle_step, warnings, with_earlier_step
 from attento.training.config import RecipeConfig, flatten
 from attento.training.loop import Trainer

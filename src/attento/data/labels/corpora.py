@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from attento.config import suggest
 from attento.data.labels.config import LabelColumns, LabelledCorpusConfig
 from attento.data.lines import read_lines
 from attento.errors import DataError
+from attento.setting_trees import suggest
 
 
 @dataclass(frozen=True)

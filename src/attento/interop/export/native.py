@@ -12,7 +12,6 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from attento.config import read_yaml
 from attento.engines.packed.file import PackedModel, read_packed, write_packed
 from attento.engines.packed.inside import CONFIG
 from attento.engines.packed.panels import ComputeType, StoredTensor, store
@@ -23,6 +22,7 @@ from attento.interop.export.native_tensors import NativeConfig, NativeTensors, h
 from attento.interop.export.stepping import StepRunner
 from attento.nn.names import Gated, Plain
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 from attento.text.special import EOS_ID
 from attento.text.tokenizer import TokenizerPair
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from attento.config import suggest
 from attento.errors import DataError
 from attento.interop.families.bart import Bart
 from attento.interop.families.bert import Bert
@@ -11,6 +10,7 @@ from attento.interop.families.llama import Llama, Mistral
 from attento.interop.families.marian import Marian
 from attento.interop.families.t5 import T5
 from attento.interop.family import Family
+from attento.setting_trees import suggest
 
 FAMILIES: Sequence[type[Family]] = (Marian, Bart, T5, GPT2, Llama, Mistral, Bert)
 

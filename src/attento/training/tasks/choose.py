@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from attento.config import suggest
 from attento.errors import ConfigError
+from attento.setting_trees import suggest
 from attento.training.config import RecipeConfig
 from attento.training.tasks.base import Task
 from attento.training.tasks.classification import ClassificationTask
