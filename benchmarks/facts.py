@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("attento", "torch", "sentencepiece", "sacrebleu", "numpy", "pyarrow")
+_PACKAGES = ("attento", "torch", "sentencepiece", "sacrebleu", "numpy", "pyarrow", "typer")
 
 
 def provenance() -> dict[str, Any]:

@@ -23,9 +23,10 @@ import torch
 from facts import RESULTS, provenance
 from hand_aligned import GERMAN
 
-from attento.inspection.alignment import align, looks_at_source
+from attento.inspection.alignment import align
 from attento.inspection.flow import mermaid
 from attento.inspection.reading import LoadedRun, Reading, force, load_run, read
+from attento.inspection.source_attention import source_weights
 from attento.inspection.tokens import Line, read_text
 from attento.inspection.view import make_view
 from attento.synthetic import sentences
@@ -135,7 +136,8 @@ def chosen_heads() -> list[tuple[str, str]]:
 def alignment(run: LoadedRun, name: str) -> dict[str, Any]:
     """Return how a model aligns the German sentence with its own translation, over all its layers."""
     reading = read(run, ALIGNED)
-    found = align(looks_at_source(reading.trace), reading.lines["source"], reading.lines["output"])
+    source, output = reading.lines["source"], reading.lines["output"]
+    found = align(source_weights(reading.trace, source.ids, output.ids), source, output)
     weights = np.round(found.weights, 4).tolist()
     return {"name": name, "source": found.source, "target": found.target, "weights": weights, "pairs": found.pairs}
 

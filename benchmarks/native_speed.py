@@ -8,6 +8,7 @@ source has 24 pieces and every output is made to have 24. All of it runs on as m
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -37,6 +38,11 @@ from attento.speed.measure import Timed, ratios, time_case
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {"encoder_layers": 3, "decoder_layers": 3, "d_model": 256, "d_ff": 1024, "num_heads": 4},
     "base": {"encoder_layers": 6, "decoder_layers": 6, "d_model": 512, "d_ff": 2048, "num_heads": 8},
+}
+# What holds both engines to a lesser processor; it is read where a process begins.
+HELD = {
+    "avx512": {"ATTENTO_KERNELS": "avx512", "CT2_FORCE_CPU_ISA": "AVX512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    "avx2": {"ATTENTO_KERNELS": "avx2", "CT2_FORCE_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
 }
 LENGTH = 24
 CASES = [Case(batch, beam_size, LENGTH) for batch in (64, 1) for beam_size in (1, 4)]
@@ -86,7 +92,11 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="a trained run with a packed model in it, for outputs that end")
     parser.add_argument("--text", type=Path, help="text for it, a sentence a line")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--held", choices=list(HELD), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.held:
+        print(json.dumps(both_held(options.rounds)))
+        return
     cores = sorted(os.sched_getaffinity(0))
     # One core until two threads are measured; what is started later inherits it.
     os.sched_setaffinity(0, cores[-1:])
@@ -96,6 +106,7 @@ def main() -> None:
         result: dict[str, Any] = {
             "provenance": provenance() | {"seed": SEED, "ctranslate2": ctranslate2.__version__},
             "main": {shape: main_table(each, options.rounds) for shape, each in made.items()},
+            "held": {name: run_held(name, options.rounds) for name in HELD},
             "curves": {shape: curves(each, Path(folder), shape) for shape, each in made.items()},
             "start": {shape: cold_start(each) for shape, each in made.items()},
         }
@@ -129,6 +140,24 @@ def main_table(made: Made, rounds: int) -> dict[str, Any]:
         row["share"] = least_seconds(work, rates, case) * row["rates"]["native int8"]["median"] / pieces
         found.append(row)
     return {"cases": found, "floor": asdict(rates) | asdict(work)}
+
+
+def run_held(name: str, rounds: int) -> dict[str, Any]:
+    """Time both engines in a process of its own, held to what a lesser processor can do."""
+    command = [sys.executable, __file__, "--rounds", str(rounds), "--held", name]
+    done = subprocess.run(command, env=os.environ | HELD[name], stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def both_held(rounds: int) -> dict[str, Any]:
+    """Time every case with the native engine and CTranslate2, as the environment holds them."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = {shape: Made(Path(folder), shape) for shape in SHAPES}
+        return {
+            shape: [compare(case, each, rounds, [each.native(), each.peer()]) for case in CASES]
+            for shape, each in made.items()
+        }
 
 
 def compare(case: Case, made: Made, rounds: int, contenders: list[Contender]) -> dict[str, Any]:
@@ -247,6 +276,8 @@ def lines(result: dict[str, Any]) -> list[str]:
             f"at {floor['bytes'] / 1e9:.0f} GB/s, both measured in this run.",
             "",
         ]
+    for name, held in result["held"].items():
+        text += _beside(f"both held to {name}", held)
     text += _beside("two threads on two cores", result["two threads"])
     if "trained" in result:
         found = result["trained"]

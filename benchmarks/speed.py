@@ -7,6 +7,7 @@ The test set of the run's recipe, in one call, as `attento evaluate` does it. Tr
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def measure_translating(run: Path, data: Path, rounds: int) -> list[dict[str, An
     rates: dict[int, list[float]] = {1: [], config.search.beam_size: []}
     for _ in range(rounds):
         for beam_size, seen in rates.items():
-            search = config.search.model_copy(update={"beam_size": beam_size})
+            search = replace(config.search, beam_size=beam_size)
             started = time.perf_counter()
             translator.translate(sources, search=search, split_sentences=False)
             seen.append(len(sources) / (time.perf_counter() - started))

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,7 +45,7 @@ def score(folder: RunFolder, config: RecipeConfig, data: Path, beam_size: int) -
     sources = read_lines(data / config.data.test.source)
     references = read_lines(data / config.data.test.target)
     translator = Translator.load(folder.path)
-    search = config.search.model_copy(update={"beam_size": beam_size})
+    search = replace(config.search, beam_size=beam_size)
     started = time.perf_counter()
     translations = translator.translate(sources, search=search, split_sentences=False)
     seconds = time.perf_counter() - started
