@@ -1,5 +1,6 @@
 """The README and the docs: commands parse, links lead somewhere, examples run, the tables of settings are true."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -33,6 +34,7 @@ from attento.models.language.config import NeuralConfig
 from attento.models.presets import PRESETS
 from attento.models.stack_config import StackConfig
 from attento.models.translation.config import TransformerConfig, TranslationConfig
+from attento.plain_settings import PlainSettings
 from attento.training.config import RecipeConfig, TrainingConfig
 from attento.training.run import load_recipe, train
 
@@ -205,16 +207,22 @@ CORPORA = (CorpusConfig, TextCorpusConfig, LabelledCorpusConfig)
 ROW = re.compile(r"^\| `([\w.]+)` \| (`[^`]+`|required) \| .+ \|$", re.MULTILINE)
 
 
-def settings_of(kind: type[Settings], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def settings_of(kind: type[Settings | PlainSettings], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every setting as the docs name it, with its default; `PydanticUndefined` where there is none."""
-    for name, field in kind.model_fields.items():
-        inner = [each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type)]
-        groups = [each for each in inner if issubclass(each, Settings) and each not in CORPORA]
+    for name, annotation, default in fields_of(kind):
+        inner = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+        groups = [each for each in inner if issubclass(each, Settings | PlainSettings) and each not in CORPORA]
         for group in groups:
             yield from settings_of(group, f"{prefix}{name}.")
         # A group that can be left out is a setting itself.
-        if not groups or field.default is None:
-            yield f"{prefix}{name}", field.get_default()
+        if not groups or default is None:
+            yield f"{prefix}{name}", default
+
+
+def fields_of(kind: type[Settings | PlainSettings]) -> list[tuple[str, Any, Any]]:
+    if issubclass(kind, PlainSettings):
+        return [(field.name, field.type, field.default) for field in dataclasses.fields(kind)]
+    return [(name, field.annotation, field.get_default()) for name, field in kind.model_fields.items()]
 
 
 def sections(name: str) -> dict[str, str]:

@@ -46,7 +46,7 @@ class Engine {
   nb::list generate(const std::vector<Ids>& prompts, int max_length, const std::vector<std::vector<double>>& uniform,
                     const SearchSettings& search) const;
   Floats logits(const Ids& source, const Ids& target) const;
-  Floats cross_attention(const Ids& source, const Ids& target, int layer) const;
+  Floats source_attention(const Ids& source, const Ids& target) const;
   nb::bytes file(const std::string& name) const;
 
   bool translates() const { return model_.settings.translates(); }
@@ -59,7 +59,7 @@ class Engine {
   nb::list search_for(const std::vector<Request>& requests, const SearchSettings& search) const;
   void check_ids(const Ids& source, const Ids& target) const;
   template <typename Keep>
-  void force(const Ids& source, const Ids& target, int watched_layer, Keep keep) const;
+  void force(const Ids& source, const Ids& target, bool watching, Keep keep) const;
 
   const Kernels& kernels_;
   Model model_;
@@ -167,13 +167,12 @@ void Engine::check_ids(const Ids& source, const Ids& target) const {
 
 // Let the model write a given target, a language model behind bos and the source; `keep` sees the logits after each token that was read, and the pass.
 template <typename Keep>
-void Engine::force(const Ids& source, const Ids& target, int watched_layer, Keep keep) const {
+void Engine::force(const Ids& source, const Ids& target, bool watching, Keep keep) const {
   Ids written = translates() ? Ids() : source;
   written.insert(written.end(), target.begin(), target.end());
   check_ids(translates() ? source : Ids(), written);
   const nb::gil_scoped_release released;
   Forward forward(model_, kernels_);
-  forward.watch(watched_layer);
   Sentence sentence;
   if (translates()) {
     sentence.source = source;
@@ -181,6 +180,7 @@ void Engine::force(const Ids& source, const Ids& target, int watched_layer, Keep
   }
   Sentence* const only[] = {&sentence};
   forward.read(only);
+  if (watching) forward.watch();
   sentence.tokens = {model_.settings.bos};
   sentence.parents = {0};
   for (std::size_t read = 0; read <= written.size(); ++read) {
@@ -198,24 +198,22 @@ Floats own(std::vector<float>&& values, std::initializer_list<std::size_t> shape
 Floats Engine::logits(const Ids& source, const Ids& target) const {
   const auto vocabulary = static_cast<std::size_t>(model_.settings.target_vocab_size);
   std::vector<float> found;
-  force(source, target, -1, [&](const float* logits, const Forward&) {
+  force(source, target, false, [&](const float* logits, const Forward&) {
     found.insert(found.end(), logits, logits + vocabulary);
   });
   const std::size_t rows = found.size() / vocabulary;
   return own(std::move(found), {rows, vocabulary});
 }
 
-Floats Engine::cross_attention(const Ids& source, const Ids& target, int layer) const {
+Floats Engine::source_attention(const Ids& source, const Ids& target) const {
   const Settings& s = model_.settings;
-  if (!s.reads_source()) throw std::invalid_argument("this model has no attention to a source");
-  if (layer < 0 || layer >= s.decoder_layers) {
-    throw std::invalid_argument("`layer` must be from 0 to " + std::to_string(s.decoder_layers - 1));
-  }
+  if (!translates()) throw std::invalid_argument("the model is a language model, which has no source to look at");
   std::vector<float> found;
-  force(source, target, layer, [&](const float*, const Forward& forward) {
+  force(source, target, true, [&](const float*, const Forward& forward) {
     found.insert(found.end(), forward.watched().begin(), forward.watched().end());
   });
-  return own(std::move(found), {target.size() + 1, static_cast<std::size_t>(s.num_heads), source.size() + 1});
+  const auto layers = static_cast<std::size_t>(s.decoder_layers), heads = static_cast<std::size_t>(s.num_heads);
+  return own(std::move(found), {target.size() + 1, layers, heads, source.size() + 1});
 }
 
 nb::bytes Engine::file(const std::string& name) const {
@@ -255,7 +253,7 @@ NB_MODULE(_native, m) {
       .def("generate", &Engine::generate, nb::arg("prompts"), nb::arg("max_length"), nb::kw_only(),
            nb::arg("uniform") = std::vector<std::vector<double>>{}, nb::arg("search"))
       .def("logits", &Engine::logits, nb::arg("source"), nb::arg("target"))
-      .def("cross_attention", &Engine::cross_attention, nb::arg("source"), nb::arg("target"), nb::arg("layer"))
+      .def("source_attention", &Engine::source_attention, nb::arg("source"), nb::arg("target"))
       .def("file", &Engine::file, nb::arg("name"))
       .def("product_rate", &Engine::rate, nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("kernels", &Engine::kernels)

@@ -10,6 +10,8 @@ namespace {
 constexpr int kBlock = 256;
 // Attention asks memory for the keys of so many groups of heads ahead: a few percent faster with full batches.
 constexpr int kAhead = 2;
+// Rows that stand a power of two apart would meet in few lines of the first cache.
+constexpr int kApart = 16;
 // A sentence's cache begins with room for so many pieces of its translation.
 constexpr int kFirstPlaces = 32;
 
@@ -61,15 +63,16 @@ void Forward::embed(const Matrix& embedding, std::int32_t token, float* hidden) 
 void Forward::feed_forward(const FeedForwardWeights& weights) {
   const Settings& s = model_.settings;
   residual(weights.norm, [&](const float* x) {
-    float* inner = wide_.floats(static_cast<std::int64_t>(count_) * s.inner_width());
+    const int width = s.inner_width() + (s.gated ? 0 : kApart);
+    float* inner = wide_.floats(static_cast<std::int64_t>(count_) * width);
     const Activation activation = s.gated ? Activation::none : s.activation;
-    multiply(weights.inner, x, s.d_model, {.activation = activation}, inner, s.inner_width());
+    multiply(weights.inner, x, s.d_model, {.activation = activation}, inner, width);
     float* made = inner;
     if (s.gated) {
       made = narrow_.floats(static_cast<std::int64_t>(count_) * s.d_ff);
       kernels_.gate(inner, count_, s.d_ff, s.activation, made);
     }
-    multiply(weights.outer, made, s.d_ff, {.add = true}, hidden_.held(), s.d_model);
+    multiply(weights.outer, made, s.gated ? s.d_ff : width, {.add = true}, hidden_.held(), s.d_model);
   });
 }
 
@@ -241,6 +244,7 @@ float* Forward::step(std::span<Sentence* const> sentences) {
 // Section 3.1, Decoder.
 void Forward::decode() {
   float* hidden = hidden_.held();
+  watched_.clear();
   normalize(model_.target_norm, hidden, hidden);
   for (std::size_t i = 0; i < model_.decoder.size(); ++i) {
     const DecoderLayer& layer = model_.decoder[i];
@@ -291,6 +295,12 @@ void Forward::self_attention(int layer, const SelfAttentionWeights& weights) {
              .bias_stride = places_.bias_stride(),
              .count = s.heads_per_group(),
              .scale = s.attention_scale});
+        if (watching_ && !s.reads_source()) {
+          for (int each = 0; each < s.heads_per_group(); ++each) {
+            const float* looked = room + static_cast<std::int64_t>(each) * row.seen;
+            watched_.insert(watched_.end(), looked, looked + row.sentence->source.size());
+          }
+        }
       }
     }
     multiply(weights.output, contexts, context_width, {.add = true}, hidden_.held(), s.d_model);
@@ -312,7 +322,6 @@ void Forward::cross_attention(int layer, const CrossAttentionWeights& weights) {
 void Forward::attend_to_sources(int layer, const float* queries, float* contexts) {
   const Settings& s = model_.settings;
   float* room = weights_.floats(most_weights());
-  if (layer == watched_layer_) watched_.clear();
   for (int first = 0, next = 0; first < count_; first = next) {
     const Sentence& sentence = *rows_[first].sentence;
     while (next < count_ && rows_[next].sentence == &sentence) ++next;
@@ -332,7 +341,7 @@ void Forward::attend_to_sources(int layer, const float* queries, float* contexts
                                  .context_stride = s.context_width(),
                                  .count = next - first,
                                  .scale = s.attention_scale});
-      if (layer == watched_layer_) watched_.insert(watched_.end(), room, room + static_cast<std::int64_t>(next - first) * length);
+      if (watching_) watched_.insert(watched_.end(), room, room + static_cast<std::int64_t>(next - first) * length);
     }
   }
 }

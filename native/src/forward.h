@@ -45,9 +45,9 @@ class Forward {
 
   std::int64_t logits_stride() const { return model_.output.padded_outputs(); }
 
-  // Keep the weights of one layer's attention to the source at every step, [heads][source], of a step with one sentence
-  // of one hypothesis. Nothing is kept for a layer of -1.
-  void watch(int layer) { watched_layer_ = layer; }
+  // Keep the weights of every layer's attention to the source, [layers][heads][source], at each step from now on, of one
+  // sentence with one hypothesis. A decoder-only model attends to the source as a part of its one text.
+  void watch() { watching_ = true; }
   const std::vector<float>& watched() const { return watched_; }
 
  private:
@@ -81,7 +81,7 @@ class Forward {
   std::vector<Row> rows_;
   int count_ = 0;  // rows of `hidden_`
   Buffer hidden_, normalized_, wide_, narrow_, prepared_, scales_, weights_, logits_, keys_, values_;
-  int watched_layer_ = -1;
+  bool watching_ = false;
   std::vector<float> watched_;
 };
 

@@ -104,7 +104,8 @@ struct Weights {
             ((o / kPanel * (matrix.padded_inputs() / group) + i / group) * kPanel + o % kPanel) * group + i % group;
         double& value = values[static_cast<std::size_t>(o) * inputs + i];
         if (number == Number::int8) {
-          const int drawn = i % 7 == 0 ? 127 : integer(generator);  // the greatest often, where sums could overflow
+          // The greatest and least often, where sums could overflow.
+          const int drawn = o % 11 == 5 ? -127 : i % 7 == 0 ? 127 : integer(generator);
           reinterpret_cast<std::int8_t*>(panels.data())[place] = static_cast<std::int8_t>(drawn);
           sums[o] += drawn;
           value = drawn;

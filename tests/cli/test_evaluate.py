@@ -210,6 +210,9 @@ def test_labelled_file_of_another_form_is_told(label_run: Path, tmp_path: Path) 
         ("label_run", (), r"a sentence model .*decomposable_attention.* --labelled FILE; --labelled is missing"),
         ("label_run", ("--labelled", "a", "--start", "0.5"), "--start is not for it"),
         ("label_run", ("--labelled", "a", "--beam-size", "2"), "--beam-size is not for it"),
+        # Nothing is something that was given, too.
+        ("label_run", ("--labelled", "a", "--no-repeat-ngram", "0"), "--no-repeat-ngram is not for it"),
+        ("label_run", ("--labelled", "a", "--engine", "torch", "--json", "--device", "cpu"), "--engine is not for it"),
     ],
 )
 def test_flags_of_another_task_are_told(

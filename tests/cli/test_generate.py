@@ -65,8 +65,8 @@ def test_the_packed_model_writes_the_same_and_no_further(packed_language_run: Pa
         assert invoke(path, *PROMPTS, *flags).stdout == expected.stdout
 
 
-def test_an_engine_without_its_model_is_told_with_the_way_out(language_run: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no model\.attento; `attento export .* --format native` makes"):
+def test_an_engine_that_cannot_run_the_model_is_told_with_the_one_that_can(language_run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"reference engine do not run `model\.architecture: rnn`; torch does"):
         invoke(language_run, "a", "--engine", "native")
 
 

@@ -95,7 +95,10 @@ def test_says_which_engine_would_be_used(run: Path, language_run: Path, label_ru
     assert "there is no model.attento" in described["engine"]["why"]
     shown = CliRunner().invoke(app, ["info", str(run)], catch_exceptions=False)
     assert "engine: torch (there is no model.attento" in shown.stderr
-    assert json.loads(invoke(str(language_run), "--json"))["engine"]["name"] == "torch"
+    assert json.loads(invoke(str(language_run), "--json"))["engine"] == {
+        "name": "torch",
+        "why": "the native and the reference engine do not run `model.architecture: rnn`; torch does",
+    }
     assert "engine" not in json.loads(invoke(str(label_run), "--json"))
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from attento import Translator
 from attento.cli.app import app
-from attento.errors import InputError
+from attento.errors import ConfigError, InputError
 from attento.inspection.alignment import Aligner
 
 
@@ -68,3 +68,23 @@ def test_alignment_behind_each_translation(run: Path) -> None:
     found = json.loads(invoke("translate", run, "--alignment", "--json", "apple 3").stdout_bytes)
     assert found["alignment"] == expected[0]
     assert invoke("translate", run, "--alignment", "--n-best", "2", "apple").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "heads"), [("0.1", [(0, 1)]), ("0.2,0.0", [(0, 2), (0, 0)]), ("0", None), (" 0.1, 0", None)]
+)
+def test_alignment_by_the_heads_that_are_named(run: Path, given: str, heads: list[tuple[int, int]] | None) -> None:
+    texts = ["apple 3 and the cloud", "the bridge"]
+    plain = [each.text for each in Translator.load(run).translate(texts, split_sentences=False)]
+    aligner = Aligner.load(run, heads=heads)
+    aligned = invoke("translate", run, "--alignment", "--alignment-heads", given, *texts).stdout_bytes.decode()
+    expected = [f"{text}\t{aligner.pharaoh(source, text)}\n" for source, text in zip(texts, plain, strict=True)]
+    assert aligned == "".join(expected)
+
+
+def test_heads_that_cannot_be_are_wrong_use(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no head 1\.0 .* layers 0 to 0 with heads 0 to 2"):
+        invoke("translate", run, "--alignment", "--alignment-heads", "0.2,1.0", "apple")
+    assert invoke("translate", run, "--alignment-heads", "0.2", "apple").exit_code == 2
+    for given in ("", "0.", ".1", "0.1,", "-1", "0.1.2", "cross 0.1", "\u0662"):
+        assert invoke("translate", run, "--alignment", "--alignment-heads", given, "apple").exit_code == 2

@@ -1,13 +1,17 @@
 """Which engine is chosen: by what is installed, what lies there, and what is asked for."""
 
 import os
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from attento.engines import choose
-from attento.engines.choose import choose_engine
+from attento.engines.choose import PACKED, choose_engine
 from attento.errors import ConfigError, MissingExtraError, RunFolderError
+from attento.interop.export.native_tensors import NativeConfig
+from attento.models.config import LanguageModelConfig, TranslationModelConfig
 from attento.run_folder import RunFolder
 
 
@@ -24,7 +28,7 @@ def run(tmp_path: Path) -> RunFolder:
     """A run with a packed model beside it, younger than the weights."""
     folder = RunFolder(tmp_path)
     for number, file in enumerate((folder.config, folder.weights, folder.packed)):
-        file.touch()
+        file.write_text("model: {architecture: transformer}\n" if file == folder.config else "")
         os.utime(file, (1_000_000 + number,) * 2)
     return folder
 
@@ -80,6 +84,35 @@ def test_torch_where_the_packed_model_cannot_be_used(run: RunFolder, install, sp
             ConfigError, match=rf"`{engine}` cannot be used: {problem}.*`attento export .* --format nat"
         ):
             choose_engine(run.path, engine)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("model: {architecture: convs2s}", "model.architecture: convs2s"),
+        ("data: {task: translation}\nmodel: {architecture: rnn_attention}", "model.architecture: rnn_attention"),
+        ("data: {task: language_modeling}\nmodel: {architecture: ngram}", "model.architecture: ngram"),
+        ("data: {task: language_modeling}\nmodel: {architecture: transformer}", "model.architecture: transformer"),
+        ("data: {task: denoising}\nmodel: {architecture: transformer}", "data.task: denoising"),
+    ],
+)
+def test_what_torch_alone_runs_is_not_to_be_exported(run: RunFolder, install, settings: str, told: str) -> None:
+    install("torch", "attento_native")
+    run.packed.unlink()
+    run.config.write_text(settings)
+    choice = choose_engine(run.path)
+    assert (choice.engine, choice.model) == ("torch", run.path)
+    assert choice.why == f"the native and the reference engine do not run `{told}`; torch does"
+    for engine in ("native", "reference"):
+        with pytest.raises(ConfigError, match=rf"`{engine}` cannot be used: {re.escape(choice.why)}$"):
+            choose_engine(run.path, engine)
+
+
+def test_what_can_be_packed_is_what_the_exporter_takes() -> None:
+    for task, family in (("translation", TranslationModelConfig), ("language_modeling", LanguageModelConfig)):
+        kinds = set(get_args(family)) & set(get_args(NativeConfig))
+        assert kinds
+        assert {kind.model_fields["architecture"].annotation.__args__[0] for kind in kinds} == set(PACKED[task])
 
 
 def test_a_model_as_old_as_its_weights_is_of_them(run: RunFolder, install) -> None:

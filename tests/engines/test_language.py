@@ -1,7 +1,7 @@
 """The language engine against loops in plain Python, with a stand-in model; loading with real ones."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -144,7 +144,7 @@ def test_draws_of_one_prompt_differ_and_the_seed_brings_them_back(tokenizer, mod
     [first] = engine.generate(["a b"], max_tokens=11, sampling=DRAWN, count=5)
     assert len(set(first)) == 5
     assert engine.generate(["a b"], max_tokens=11, sampling=DRAWN, count=3) == [first[:3]]
-    other = DRAWN.model_copy(update={"seed": 6})
+    other = replace(DRAWN, seed=6)
     assert engine.generate(["a b"], max_tokens=11, sampling=other, count=5) != [first]
 
 

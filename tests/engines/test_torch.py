@@ -1,6 +1,6 @@
 """The torch engine: order, caps, limits and devices with a model that copies, invariance with a real one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -109,7 +109,7 @@ def test_empty_sources_never_reach_the_model():
 
 @pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
 def test_output_is_capped_by_the_length_of_its_own_source(search):
-    search = search.model_copy(update={"max_extra_length": 3})
+    search = replace(search, max_extra_length=3)
     found = TorchEngine(ForgetfulModel(), device="cpu").translate([[7], [8, 9], [10] * 11], search)
     assert [len(hypotheses[0].ids) for hypotheses in found] == [4, 5, 14]
     assert not any(hypotheses[0].finished for hypotheses in found)
@@ -125,7 +125,7 @@ def test_output_is_capped_by_what_the_model_can_write(search):
 @pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
 def test_each_source_has_its_own_prefix(search):
     prefixes = [(21,), (), (22, 23), (24, 25, 26), (), (), (27,)]
-    search = search.model_copy(update={"length_penalty": 0.0})
+    search = replace(search, length_penalty=0.0)
     for max_batch_tokens in (1, 4096):
         engine = TorchEngine(CopyModel(), device="cpu", max_batch_tokens=max_batch_tokens)
         found = engine.translate(SOURCES, search, prefixes)
@@ -154,11 +154,11 @@ def test_a_prefix_longer_than_the_cap_is_refused():
 
 @pytest.mark.parametrize("search", [GREEDY, BEAM, DRAWN])
 def test_the_constraints_of_the_settings_reach_the_search(search):
-    longer = search.model_copy(update={"min_length": 4, "max_extra_length": 5})
+    longer = replace(search, min_length=4, max_extra_length=5)
     found = TorchEngine(CopyModel(), device="cpu").translate([[7], [8, 9, 10, 11, 12]], longer)
     assert all(len(each.ids) >= 4 for each in found[0])
     assert found[1][0].ids == (8, 9, 10, 11, 12)
-    varied = search.model_copy(update={"no_repeat_ngram": 1})
+    varied = replace(search, no_repeat_ngram=1)
     for each in TorchEngine(CopyModel(), device="cpu").translate([[7, 7, 7]], varied)[0]:
         assert len(set(each.ids)) == len(each.ids)
 
@@ -258,12 +258,12 @@ def test_draws_are_ordered_by_score_and_come_back_with_their_seed():
     for hypotheses in found:
         assert len(hypotheses) == len({hypothesis.ids for hypothesis in hypotheses}) == 5
         assert [h.score for h in hypotheses] == sorted((h.score for h in hypotheses), reverse=True)
-    other = DRAWN.model_copy(update={"sampling": DRAWN.sampling.model_copy(update={"seed": 4})})
+    other = replace(DRAWN, sampling=replace(DRAWN.sampling, seed=4))
     assert ids(ENGINES.all.translate(sources, other)) != ids(found)
 
 
 def test_fewer_draws_are_the_first_of_more():
-    few = ids(ENGINES.all.translate([[5, 6, 7]], DRAWN.model_copy(update={"n_best": 2})))[0]
+    few = ids(ENGINES.all.translate([[5, 6, 7]], replace(DRAWN, n_best=2)))[0]
     assert set(few) < set(ids(ENGINES.all.translate([[5, 6, 7]], DRAWN))[0])
 
 

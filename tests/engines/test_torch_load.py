@@ -5,13 +5,13 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from attento.config import read_yaml
 from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
 from attento.errors import ConfigError, DataError, RunFolderError
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 from attento.text.learning import train_tokenizer
 from attento.text.tokenizer import TokenizerPair
 

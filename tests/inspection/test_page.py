@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from inspected import EVERY, LABELS, make_run
 
+from attento.engines.torch import TorchEngine
 from attento.errors import InputError
 from attento.inspection.alignment import Aligner
 from attento.inspection.page import build_page
 from attento.inspection.reading import Reading, read
 from attento.inspection.view import LEVELS, make_view
+from attento.translator import Translator
 
 NASTY = "the </script><script>alert(1)</script> <!-- {{title}} & the bridge"
 TRANSFORMER = architectures.TRANSLATION["transformer"]
@@ -54,14 +56,26 @@ def test_every_architecture_has_a_page_with_what_was_recorded(which: tuple[Any, 
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [("transformer", ["all layers", "layer 0", "layer 1"]), ("attention_additive", ["layer 0"]), ("rnn_gru", [])],
+    [
+        (
+            "transformer",
+            {
+                "all layers": "the mean of 6 heads of 2 layers",
+                "layer 0": "the mean of 3 heads of decoder.0.cross_attention",
+                "layer 1": "the mean of 3 heads of decoder.1.cross_attention",
+            },
+        ),
+        ("attention_additive", {"layer 0": "decoder.alignment"}),
+        ("rnn_gru", {}),
+    ],
 )
-def test_alignments_are_of_all_layers_and_of_each(name: str, parts: list[str]) -> None:
+def test_alignments_are_of_all_layers_and_of_each(name: str, parts: dict[str, str]) -> None:
     run = make_run("translation", architectures.TRANSLATION[name])
     found = data_of(build_page(make_view(run, read(run, "the bridge 3", "cloud and"))))["alignments"]
-    assert [each["name"] for each in found] == parts
+    assert {each["name"]: each["from"] for each in found} == parts
     if parts:
-        assert found[0]["pharaoh"] == Aligner(run).pharaoh("the bridge 3", "cloud and")
+        translator = Translator(run.tokenizers, TorchEngine(run.model), run.search)
+        assert found[0]["pharaoh"] == Aligner(translator).pharaoh("the bridge 3", "cloud and")
 
 
 def test_a_page_is_one_file_that_asks_for_nothing() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from attento.config import check_settings, dump_settings, read_yaml
+from attento.config import check_settings, dump_settings
 from attento.data.pairs.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
 from attento.data.pairs.prepare import prepare
 from attento.decoding.config import SearchConfig
@@ -21,6 +21,7 @@ from attento.interop.exporting import export_run, load_trained
 from attento.models.build import build_translation_model
 from attento.models.translation.config import TransformerConfig
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 from attento.text.tokenizer import TokenizerPair
 from attento.training.config import RecipeConfig
 

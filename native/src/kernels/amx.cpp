@@ -34,7 +34,7 @@ namespace {
 #include "vector_floats.inl"
 constexpr int kTileRows = 16;
 constexpr int kMostRows = 2 * kTileRows;
-constexpr int panels_at_once(int) { return 1; }
+constexpr int vectors_at_once(int) { return 2; }
 #include "vector_product.inl"
 #pragma GCC diagnostic pop
 

@@ -21,11 +21,8 @@ namespace {
 // Attention stands on the functions before it.
 #include "vector_attend.inl"
 
-// A panel has four vectors of outputs here. Two rows by four vectors take half of the sixteen registers; with three
-// rows converted bf16 and integers want more than there are.
-constexpr int kMostRows = 2;
-constexpr int panels_at_once(int rows) { return rows == 1 ? 2 : 1; }
-
+// Products of fewer rows are done before `Integers::start` has paid.
+constexpr int kManyRows = 5;
 
 inline std::int32_t group_at(const std::byte* values) {
   std::int32_t group;
@@ -64,7 +61,7 @@ struct Bf16 : Floats {
 };
 
 // |weight| times the input with the weight's sign. Two products are 2 * 127 * 127 at most and fit 16 bits.
-struct Integers {
+struct SignedIntegers {
   using Sum = __m256i;
   using Weights = __m256i;
   using Inputs = __m256i;
@@ -83,12 +80,58 @@ struct Integers {
   }
 };
 
+// For more rows, as an exclusive or takes any of four units where a change of sign takes one of the two that multiply:
+// bits of the input turned where the weight is negative are -input - 1, for which the sum begins greater. Two products
+// are 2 * 127 * 128 at most.
+struct Integers : SignedIntegers {
+  struct Weights {
+    __m256i magnitudes;
+    __m256i negative;
+  };
+
+  static Sum start(const Matrix& matrix, std::int64_t output) {
+    const std::byte* weights = matrix.panels + output / kPanel * kPanel * matrix.padded_inputs() + output % kPanel * 4;
+    Sum sum = _mm256_setzero_si256();
+    // 127 pairs of no less than -256 fit 16 bits.
+    for (int left = static_cast<int>(matrix.padded_inputs() / 4); left > 0; left -= 127) {
+      __m256i pairs = _mm256_setzero_si256();
+      for (int groups = least(left, 127); groups > 0; --groups, weights += kPanel * 4) {
+        const __m256i below = _mm256_min_epi8(vector_at(weights), _mm256_setzero_si256());
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(_mm256_set1_epi8(1), below));
+      }
+      sum = _mm256_sub_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    return sum;
+  }
+  static Weights weights(const std::byte* values) {
+    const __m256i loaded = vector_at(values);
+    return {_mm256_abs_epi8(loaded), _mm256_cmpgt_epi8(_mm256_setzero_si256(), loaded)};
+  }
+  static Sum step(Sum sum, const Weights& weights, Inputs inputs) {
+    const __m256i pairs = _mm256_maddubs_epi16(weights.magnitudes, _mm256_xor_si256(inputs, weights.negative));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+};
+
+// A panel has four vectors of outputs here. Six rows by two vectors leave four of the sixteen registers for what is
+// multiplied.
+constexpr int kMostRows = 6;
+constexpr int vectors_at_once(int rows) { return rows == 1 ? 8 : rows <= 3 ? 4 : 2; }
 #include "vector_product.inl"
+
+// Converted numbers want more of them.
+namespace converted {
+constexpr int kMostRows = 2;
+constexpr int vectors_at_once(int rows) { return rows == 1 ? 8 : 4; }
+#include "vector_product.inl"
+}  // namespace converted
 
 void product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* out, std::int64_t stride) {
   switch (matrix.number) {
-    case Number::int8: return multiply_matrix<Integers>(matrix, rows, epilogue, out, stride);
-    case Number::bf16: return multiply_matrix<Bf16>(matrix, rows, epilogue, out, stride);
+    case Number::int8:
+      if (rows.count < kManyRows) return multiply_matrix<SignedIntegers>(matrix, rows, epilogue, out, stride);
+      return multiply_matrix<Integers>(matrix, rows, epilogue, out, stride);
+    case Number::bf16: return converted::multiply_matrix<Bf16>(matrix, rows, epilogue, out, stride);
     default: return multiply_matrix<Floats>(matrix, rows, epilogue, out, stride);
   }
 }

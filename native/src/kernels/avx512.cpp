@@ -24,8 +24,7 @@ namespace {
 
 // A panel has two vectors of outputs here. Twelve rows by two vectors fill the registers.
 constexpr int kMostRows = 12;
-constexpr int panels_at_once(int rows) { return rows <= 3 ? 4 : rows <= 6 ? 2 : 1; }
-
+constexpr int vectors_at_once(int rows) { return rows <= 3 ? 8 : rows <= 6 ? 4 : 2; }
 
 inline std::int32_t group_at(const std::byte* values) {
   std::int32_t group;

@@ -36,8 +36,7 @@ namespace {
 
 // A panel has eight vectors of outputs here. Two rows by eight vectors leave registers for what is multiplied.
 constexpr int kMostRows = 2;
-constexpr int panels_at_once(int) { return 1; }
-
+constexpr int vectors_at_once(int) { return 8; }
 
 inline uint8x16_t bytes_at(const std::byte* values) { return vld1q_u8(reinterpret_cast<const std::uint8_t*>(values)); }
 inline uint32x4_t group_at(const std::byte* values) {

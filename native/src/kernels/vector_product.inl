@@ -2,17 +2,18 @@
 // each instruction that multiplies; `Format` says how.
 //
 // A group of inputs is four bytes in every format, so a step is: one or more vectors of weights, four bytes of each row
-// spread over a vector, and kRows x vectors multiplications into registers. All rows pass by a panel while it is near;
-// few rows take several panels at once, so that there are enough sums on their way.
+// spread over a vector, and kRows x kAcross multiplications into registers. All rows pass by some vectors of outputs
+// while their weights are near; few rows take more of them at once, so that there are enough sums on their way.
 // A Format has: Sum, Weights, Inputs, Outputs; start(matrix, output), weights(bytes), inputs(bytes), step(sum, weights,
 // inputs), outputs(matrix, output), value(sum, outputs, scale of the row).
 
 constexpr int kVectors = kPanel / kLanes;
 constexpr std::int64_t kGroup = kPanel * 4;
+constexpr std::int64_t kVector = kGroup / kVectors;
 constexpr std::int64_t kStep = 16;  // groups of inputs
 constexpr std::int64_t kNearRows = 384 * 1024;  // bytes of rows that stay in the second cache beside a panel
 
-// What one tile computes: rows `row` and following, panels `panel` and following.
+// What one tile computes: rows `row` and following, vectors of outputs `vector` and following.
 struct Work {
   const Matrix& matrix;
   const Rows& rows;
@@ -22,6 +23,9 @@ struct Work {
   std::int64_t groups;
 
   const std::byte* panel(std::int64_t index) const { return matrix.panels + index * groups * kGroup; }
+  const std::byte* weights(std::int64_t vector) const {
+    return panel(vector / kVectors) + vector % kVectors * kVector;
+  }
 };
 
 // What becomes of a tile's sums, one vector of outputs of all rows after the other.
@@ -65,36 +69,42 @@ template <class Format, int kRows, int kAcross>
 inline __attribute__((always_inline)) void multiply_group(typename Format::Sum (&sums)[kRows][kAcross],
                                                           const std::byte* weights, std::int64_t panel_bytes,
                                                           const std::byte* inputs, std::int64_t stride) {
-  constexpr std::int64_t kVector = kGroup / kVectors;
   if constexpr (kRows < kAcross) {
     typename Format::Inputs spread[kRows];
+    ATTENTO_UNROLL
     for (int r = 0; r < kRows; ++r) spread[r] = Format::inputs(inputs + r * stride);
+    ATTENTO_UNROLL
     for (int j = 0; j < kAcross; ++j) {
       const auto loaded = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * kVector);
+      ATTENTO_UNROLL
       for (int r = 0; r < kRows; ++r) sums[r][j] = Format::step(sums[r][j], loaded, spread[r]);
     }
   } else {
     typename Format::Weights loaded[kAcross];
+    ATTENTO_UNROLL
     for (int j = 0; j < kAcross; ++j) {
       loaded[j] = Format::weights(weights + j / kVectors * panel_bytes + j % kVectors * kVector);
     }
+    ATTENTO_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const auto spread = Format::inputs(inputs + r * stride);
+      ATTENTO_UNROLL
       for (int j = 0; j < kAcross; ++j) sums[r][j] = Format::step(sums[r][j], loaded[j], spread);
     }
   }
 }
 
-template <class Format, int kRows, int kPanels>
-void tile(const Work& work, int row, std::int64_t panel, Ahead ahead) {
-  constexpr int kAcross = kPanels * kVectors;
+template <class Format, int kRows, int kAcross>
+void tile(const Work& work, int row, std::int64_t vector, const typename Format::Sum* starts, Ahead ahead) {
+  constexpr int kPanels = (kAcross + kVectors - 1) / kVectors;
   typename Format::Sum sums[kRows][kAcross];
-  for (int j = 0; j < kAcross; ++j) {
-    const auto start = Format::start(work.matrix, panel * kPanel + j * kLanes);
-    for (int r = 0; r < kRows; ++r) sums[r][j] = start;
+  ATTENTO_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ATTENTO_UNROLL
+    for (int j = 0; j < kAcross; ++j) sums[r][j] = starts[j];
   }
   const std::int64_t panel_bytes = work.groups * kGroup;
-  const std::byte* weights = work.panel(panel);
+  const std::byte* weights = work.weights(vector);
   const std::int64_t stride = work.rows.stride;
   const std::byte* inputs = work.rows.values + row * stride;
   for (std::int64_t left = work.groups; left > 0; left -= kStep) {
@@ -109,21 +119,32 @@ void tile(const Work& work, int row, std::int64_t panel, Ahead ahead) {
     }
     ahead.from += ahead.step;
   }
-  finish<Format>(work, row, kRows, panel * kPanel, kAcross, sums[0]);
+  // A copy, as gcc stores sums whose address is taken at every step.
+  typename Format::Sum done[kRows][kAcross];
+  ATTENTO_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ATTENTO_UNROLL
+    for (int j = 0; j < kAcross; ++j) done[r][j] = sums[r][j];
+  }
+  finish<Format>(work, row, kRows, vector * kLanes, kAcross, done[0]);
 }
 
+// `across` is what kRows rows take at once, or what kMostRows do.
 template <class Format, int kRows>
-void pass_rows(const Work& work, int row, std::int64_t panel, int panels, const Ahead& ahead) {
-  if constexpr (panels_at_once(kRows) > 1) {
-    if (panels > 1) return tile<Format, kRows, panels_at_once(kRows)>(work, row, panel, ahead);
+void pass_rows(const Work& work, int row, std::int64_t vector, int across, const typename Format::Sum* starts,
+               const Ahead& ahead) {
+  constexpr int kMost = vectors_at_once(kRows), kLeast = vectors_at_once(kMostRows);
+  if constexpr (kMost > kLeast) {
+    if (across == kMost) return tile<Format, kRows, kMost>(work, row, vector, starts, ahead);
   }
-  tile<Format, kRows, 1>(work, row, panel, ahead);
+  tile<Format, kRows, kLeast>(work, row, vector, starts, ahead);
 }
 
 template <class Format, int kRows = kMostRows>
-inline void pass(const Work& work, int rows, int row, std::int64_t panel, int panels, const Ahead& ahead) {
-  if (rows == kRows) return pass_rows<Format, kRows>(work, row, panel, panels, ahead);
-  if constexpr (kRows > 1) pass<Format, kRows - 1>(work, rows, row, panel, panels, ahead);
+inline void pass(const Work& work, int rows, int row, std::int64_t vector, int across,
+                 const typename Format::Sum* starts, const Ahead& ahead) {
+  if (rows == kRows) return pass_rows<Format, kRows>(work, row, vector, across, starts, ahead);
+  if constexpr (kRows > 1) pass<Format, kRows - 1>(work, rows, row, vector, across, starts, ahead);
 }
 
 // Rows `first` to `end`, cut into tiles of nearly one height.
@@ -131,20 +152,25 @@ template <class Format>
 inline void multiply_rows(const Work& work, int first, int end) {
   const int tiles = (end - first + kMostRows - 1) / kMostRows;
   const int height = (end - first + tiles - 1) / tiles;
-  Ahead ahead{.from = nullptr, .step = round_up(kStep * kGroup / tiles, 64), .many = tiles > 2};
-  const int at_once = tiles == 1 ? panels_at_once(height) : 1;
-  const std::int64_t panels = work.matrix.padded_outputs() / kPanel;
-  for (std::int64_t panel = 0; panel < panels;) {
-    const int taken = panels - panel >= at_once ? at_once : 1;
+  constexpr int kLeast = vectors_at_once(kMostRows);
+  const int at_once = tiles == 1 ? vectors_at_once(height) : kLeast;
+  // Of the next panel, as much as is passed of this one.
+  const std::int64_t share = kVector * least(at_once, kVectors);
+  Ahead ahead{.from = nullptr, .step = round_up(kStep * share / tiles, 64), .many = tiles > 2};
+  const std::int64_t vectors = work.matrix.padded_outputs() / kLanes;
+  for (std::int64_t vector = 0; vector < vectors;) {
+    const int across = vectors - vector >= at_once ? at_once : kLeast;
     // Behind the last panel stands what is read next.
-    ahead.from = work.panel(panel + taken);
+    ahead.from = work.matrix.panels + (vector + (across < kVectors ? kVectors : across)) * work.groups * kVector;
+    typename Format::Sum starts[vectors_at_once(1)];
+    for (int j = 0; j < across; ++j) starts[j] = Format::start(work.matrix, (vector + j) * kLanes);
     for (int t = 0, row = first; t < tiles; ++t) {
       const int rows = (end - row + tiles - t - 1) / (tiles - t);
-      pass<Format>(work, rows, row, panel, taken, ahead);
+      pass<Format>(work, rows, row, vector, across, starts, ahead);
       ahead.from += (work.groups + kStep - 1) / kStep * ahead.step;
       row += rows;
     }
-    panel += taken;
+    vector += across;
   }
 }
 

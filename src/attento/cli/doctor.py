@@ -5,6 +5,7 @@ import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -31,8 +32,8 @@ _PACKAGES: tuple[tuple[str, str | None, str], ...] = (
     ("plotly", "compare", "reports of comparisons"),
     ("zstandard", "zstd", ".zst corpora"),
 )
-# Without these nothing can be trained or translated; the others are conveniences.
-_NEEDED = ("torch", "jaxtyping")
+# Without these nothing can be trained, and of what was trained only packed models can be used.
+_FOR_TRAINING = ("torch", "jaxtyping")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,15 @@ class PackageReport:
     name: str
     purpose: str
     version: str | None
+    mend: str | None
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Something that can be done with Attento: whether it works here, and what makes it work, or faster."""
+
+    what: str
+    here: Literal["yes", "slowly", "no"]
     mend: str | None
 
 
@@ -61,21 +71,42 @@ class DoctorReport:
 
     @property
     def problems(self) -> list[str]:
-        """What keeps Attento from training and translating, each with the mend."""
-        broken = [
-            each for each in self.packages if each.version is None and (each.name in _NEEDED or _is_core(each.name))
-        ]
-        return [f"{each.name} is missing: {each.mend}" for each in broken]
+        """What is missing of this install, each with the mend.
+
+        Without torch an install is whole where the native engine is there: for packed models it needs nothing more.
+        """
+        needed = [name for name, extra, _ in _PACKAGES if extra is None]
+        if self.native_kernels is None or "torch" not in self._missing:
+            needed += _FOR_TRAINING
+        return [f"{name} is missing: {self._missing[name]}" for name in needed if name in self._missing]
+
+    @property
+    def abilities(self) -> tuple[Ability, ...]:
+        """What works here, and what does not."""
+        core = next((mend for name, mend in self._missing.items() if _is_core(name)), None)
+        training = core or next((self._missing[name] for name in _FOR_TRAINING if name in self._missing), None)
+        fast = self.native_kernels is not None
+        packed = core or (None if fast else "pip install 'attento[native]'")
+        return (
+            Ability("prepare data, measure translations", "no" if core else "yes", core),
+            Ability("train, use any run, export it", "no" if training else "yes", training),
+            Ability("translate and write with packed models", "no" if core else "yes" if fast else "slowly", packed),
+        )
+
+    @property
+    def _missing(self) -> dict[str, str]:
+        return {each.name: each.mend for each in self.packages if each.mend is not None}
 
 
 def doctor(as_json: Json = False) -> None:
-    """Tell what is installed, which device and precision would be used, what is missing and the mend.
+    """Tell what is installed, which device and precision would be used, what works, what is missing and the mend.
 
-    Leaves with status 1 when something that training or translation needs is missing.
+    Leaves with status 1 when a package that every install has is missing, or both torch and the native engine are.
     """
     report = _examine()
     if as_json:
-        show_json(asdict(report) | {"problems": report.problems})
+        abilities = [asdict(each) for each in report.abilities]
+        show_json(asdict(report) | {"abilities": abilities, "problems": report.problems})
     else:
         _show(report)
     if report.problems:
@@ -159,4 +190,11 @@ def _show(report: DoctorReport) -> None:
     rows = [(each.name, each.version or "missing", each.mend or each.purpose) for each in report.packages]
     show_table(("package", "version", "for, or how to get it"), rows)
     print()
-    print("\n".join(report.problems) if report.problems else "All that training and translation need is here.")
+    show_table(("what", "works here", "mend"), [(each.what, each.here, each.mend or "") for each in report.abilities])
+    print()
+    print("\n".join(report.problems) if report.problems else f"All that {_whole(report)} is here.")
+
+
+def _whole(report: DoctorReport) -> str:
+    trains = not any(each.here == "no" for each in report.abilities)
+    return "training and translation need" if trains else "packed models need"

@@ -1,5 +1,6 @@
 """`attento evaluate`: measure a trained model on text that it has not seen, as its task asks for."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,66 +24,77 @@ if TYPE_CHECKING:
 _TRANSLATION, _LANGUAGE, _LABELS = "Translation models", "Language models", "Sentence models"
 
 
+Source = Annotated[
+    Path | None,
+    typer.Option("--source", metavar="FILE", help="Text to translate, a line each.", rich_help_panel=_TRANSLATION),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference", metavar="FILE", help="Its right translation, line by line.", rich_help_panel=_TRANSLATION
+    ),
+]
+Tokenize = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenize",
+        help="sacreBLEU tokenizer: 13a, intl, zh, char, none ... By default by the language.",
+        rich_help_panel=_TRANSLATION,
+    ),
+]
+Lowercase = Annotated[
+    bool, typer.Option("--lowercase", help="Compare without regard to case.", rich_help_panel=_TRANSLATION)
+]
+SplitSentences = Annotated[
+    bool,
+    typer.Option(
+        "--split-sentences",
+        help="Translate lines sentence by sentence, for a test set of long text in each line.",
+        rich_help_panel=_TRANSLATION,
+    ),
+]
+Text = Annotated[
+    Path | None, typer.Option("--text", metavar="FILE", help="Text to foretell.", rich_help_panel=_LANGUAGE)
+]
+Start = Annotated[
+    float | None, typer.Option("--start", help="Begin at this share of the file, 0 to 1.", rich_help_panel=_LANGUAGE)
+]
+Stop = Annotated[
+    float | None, typer.Option("--stop", help="End at this share of the file, 0 to 1.", rich_help_panel=_LANGUAGE)
+]
+Labelled = Annotated[
+    Path | None,
+    typer.Option(
+        "--labelled",
+        metavar="FILE",
+        help="Labelled sentences, in the form of the run's test, validation or else training file.",
+        rich_help_panel=_LABELS,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Keep the translations, or the labels found, here."),
+]
+
+
 def evaluate(
     run: RunOrPacked,
-    source: Annotated[
-        Path | None,
-        typer.Option("--source", metavar="FILE", help="Text to translate, a line each.", rich_help_panel=_TRANSLATION),
-    ] = None,
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            "--reference", metavar="FILE", help="Its right translation, line by line.", rich_help_panel=_TRANSLATION
-        ),
-    ] = None,
-    tokenize: Annotated[
-        str | None,
-        typer.Option(
-            "--tokenize",
-            help="sacreBLEU tokenizer: 13a, intl, zh, char, none ... By default by the language.",
-            rich_help_panel=_TRANSLATION,
-        ),
-    ] = None,
-    lowercase: Annotated[
-        bool, typer.Option("--lowercase", help="Compare without regard to case.", rich_help_panel=_TRANSLATION)
-    ] = False,
+    source: Source = None,
+    reference: Reference = None,
+    tokenize: Tokenize = None,
+    lowercase: Lowercase = False,
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
     min_length: MinLength = None,
     no_repeat_ngram: NoRepeatNgram = None,
-    split_sentences: Annotated[
-        bool,
-        typer.Option(
-            "--split-sentences",
-            help="Translate lines sentence by sentence, for a test set of long text in each line.",
-            rich_help_panel=_TRANSLATION,
-        ),
-    ] = False,
-    text: Annotated[
-        Path | None, typer.Option("--text", metavar="FILE", help="Text to foretell.", rich_help_panel=_LANGUAGE)
-    ] = None,
-    start: Annotated[
-        float | None,
-        typer.Option("--start", help="Begin at this share of the file, 0 to 1.", rich_help_panel=_LANGUAGE),
-    ] = None,
-    stop: Annotated[
-        float | None, typer.Option("--stop", help="End at this share of the file, 0 to 1.", rich_help_panel=_LANGUAGE)
-    ] = None,
-    labelled: Annotated[
-        Path | None,
-        typer.Option(
-            "--labelled",
-            metavar="FILE",
-            help="Labelled sentences, in the form of the run's test, validation or else training file.",
-            rich_help_panel=_LABELS,
-        ),
-    ] = None,
+    split_sentences: SplitSentences = False,
+    text: Text = None,
+    start: Start = None,
+    stop: Stop = None,
+    labelled: Labelled = None,
     engine: Engine = "auto",
     device: Device = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Keep the translations, or the labels found, here."),
-    ] = None,
+    output: Output = None,
     as_json: Json = False,
 ) -> None:
     """Measure a trained model on text of your own, by what it was trained to do.
@@ -92,56 +104,35 @@ def evaluate(
     A sentence model (--labelled): accuracy, and each label's share of it. A masked language model or a denoising model
     (--text): perplexity and accuracy on the tokens that are hidden in the text, or cut out of it.
     """
+    # Nothing but the flags has a name yet.
+    given = _given(locals())
     from attento.engines.task import run_kind
 
     kind = run_kind(run)
-    flags: dict[str, object] = {
-        "--source": source,
-        "--reference": reference,
-        "--tokenize": tokenize,
-        "--lowercase": lowercase or None,
-        "--beam-size": beam_size,
-        "--length-penalty": length_penalty,
-        "--min-length": min_length,
-        "--no-repeat-ngram": no_repeat_ngram,
-        "--split-sentences": split_sentences or None,
-        "--engine": None if engine == "auto" else engine,
-        "--text": text,
-        "--start": start,
-        "--stop": stop,
-        "--labelled": labelled,
-        "--output": output,
-    }
-    _check_flags(run, kind, [flag for flag, value in flags.items() if value is not None])
+    _check_flags(run, kind, given)
     from attento.cli import scoring
 
     report: scoring.Report
-    search = {
-        "beam_size": beam_size,
-        "length_penalty": length_penalty,
-        "min_length": min_length,
-        "no_repeat_ngram": no_repeat_ngram,
-    }
     if source is not None and reference is not None:
-        report = scoring.score_translations(
-            run,
-            source,
-            reference,
-            scoring.TranslationOptions(tokenize, lowercase, split_sentences, search, engine),
-            device=device,
-            output=output,
-        )
+        search = {
+            "beam_size": beam_size,
+            "length_penalty": length_penalty,
+            "min_length": min_length,
+            "no_repeat_ngram": no_repeat_ngram,
+        }
+        options = scoring.TranslationOptions(tokenize, lowercase, split_sentences, search, engine)
+        report = scoring.score_translations(run, source, reference, options, device=device, output=output)
     elif text is not None:
-        score = {"masked_language_modeling": scoring.score_hidden, "denoising": scoring.score_spans}.get(
-            kind.task, scoring.score_text
-        )
-        report = score(run, text, start=start, stop=stop, device=device)
+        gaps = {"masked_language_modeling": scoring.score_hidden, "denoising": scoring.score_spans}
+        report = gaps.get(kind.task, scoring.score_text)(run, text, start=start, stop=stop, device=device)
     else:
         assert labelled is not None
         report = scoring.score_labels(run, labelled, device=device, output=output)
     print(report.to_json() if as_json else report.text)
 
 
+# What any task may have.
+_FOR_ALL = ("run", "device", "as_json")
 _OF_TEXT = (("--text",), ("--start", "--stop"))
 # What is needed, and what may be given besides.
 _FLAGS = {
@@ -164,6 +155,12 @@ _FLAGS = {
     "masked_language_modeling": _OF_TEXT,
     "denoising": _OF_TEXT,
 }
+
+
+def _given(values: Mapping[str, object]) -> list[str]:
+    """Return the flags that were given, those for all tasks left out, in the order of the help."""
+    given = [name for name, value in values.items() if not (value is None or value is False or value == "auto")]
+    return [f"--{name.replace('_', '-')}" for name in given if name not in _FOR_ALL]
 
 
 def _check_flags(run: Path, kind: "RunKind", given: list[str]) -> None:

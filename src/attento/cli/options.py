@@ -89,11 +89,11 @@ def read_sampling(
     Raises:
         ConfigError: a value is out of range.
     """
-    from attento.config import check_settings
     from attento.decoding.config import SamplingConfig
+    from attento.plain_settings import read_settings
 
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    return check_settings(SamplingConfig, _given(given), origin="sampling flags")
+    return read_settings(SamplingConfig, _given(given), origin="sampling flags")
 
 
 def change_search(search: "SearchConfig", **given: Any) -> "SearchConfig":
@@ -102,11 +102,11 @@ def change_search(search: "SearchConfig", **given: Any) -> "SearchConfig":
     Raises:
         ConfigError: a value is out of range, or the values do not go together.
     """
-    from attento.config import check_settings
+    from attento.plain_settings import read_settings
 
     # Who asks for a beam does not want draws.
     drawn = {"sampling": None} if given.get("beam_size") is not None else {}
-    return check_settings(type(search), search.model_dump() | drawn | _given(given), origin="search flags")
+    return read_settings(type(search), vars(search) | drawn | _given(given), origin="search flags")
 
 
 def load_translator(run: Path, device: str | None, engine: "EngineName") -> "Translator":

@@ -88,13 +88,13 @@ def prepare(
 
 
 def _from_recipe(path: Path, overrides: list[str]) -> "AnyDataConfig":
-    from attento.config import apply_overrides, read_yaml
+    from attento.setting_trees import apply_overrides, read_yaml
 
     return _check(apply_overrides(read_yaml(path), _data_only(overrides)), origin=str(path))
 
 
 def _from_files(own: dict[str, Any], vocab_size: int, overrides: list[str]) -> "AnyDataConfig":
-    from attento.config import apply_overrides
+    from attento.setting_trees import apply_overrides
 
     missing = [flag for flag, value in own.items() if value is None]
     if missing:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from attento.cli.console import say
 from attento.cli.files import open_output, read_text, refuse_overwriting
 from attento.cli.options import change_search, load_translator
-from attento.config import Settings, check_settings, read_yaml
+from attento.config import Settings, check_settings
 from attento.data.labels.config import LabelDataConfig, LabelledCorpusConfig
 from attento.data.stream.config import TextCorpusConfig
 from attento.engines.choose import EngineName
@@ -19,6 +19,7 @@ from attento.evaluation.language import LanguageReport
 from attento.evaluation.metrics import EvaluationReport, corpus_bleu, evaluate_translations
 from attento.evaluation.telling import TellingReport
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 
 Report: TypeAlias = EvaluationReport | LanguageReport | ClassificationReport | TellingReport
 

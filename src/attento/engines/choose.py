@@ -5,8 +5,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from attento.engines.task import Task, run_kind
 from attento.errors import ConfigError, MissingExtraError
 from attento.run_folder import RunFolder
+
+PACKED: dict[Task, tuple[str, ...]] = {
+    "translation": ("transformer", "decoder_only"),
+    "language_modeling": ("decoder_only",),
+}
+"""The architectures that packed models can have, and with them the native engine and the reference engine."""
 
 EngineName: TypeAlias = Literal["auto", "torch", "native", "reference"]
 """`torch` computes with the very model that was trained; `native` and `reference` with a packed one, without torch."""
@@ -38,7 +45,8 @@ def choose_engine(path: Path, wanted: EngineName = "auto", device: str | None = 
 
     Raises:
         RunFolderError: there is neither a finished run nor a packed model.
-        ConfigError: the engine that is asked for cannot be had from this folder or on this device.
+        ConfigError: the engine that is asked for cannot be had from this folder or on this device, or the settings of
+            the run cannot be read.
         MissingExtraError: its package is not installed.
     """
     found = _Found.at(path)
@@ -76,7 +84,8 @@ class _Found:
         folder.require()
         export = f"`attento export {path} --format native`"
         if packed is None:
-            return cls(path, None, f"there is no {folder.packed.name}; {export} makes it")
+            missing = f"there is no {folder.packed.name}; {export} makes it"
+            return cls(path, None, _only_by_torch(path) or missing)
         if packed.stat().st_mtime_ns < folder.weights.stat().st_mtime_ns:
             stale = (
                 f"{packed.name} is older than {folder.weights.name} and may hold another model; {export} makes it anew "
@@ -101,6 +110,15 @@ def _choose(found: _Found, device: str | None) -> EngineChoice:
         return EngineChoice("torch", found.run, missing)
     note = "the reference engine is used, which is slow; pip install 'attento[native]' brings the fast one"
     return EngineChoice("reference", found.packed, missing, note)
+
+
+def _only_by_torch(run: Path) -> str | None:
+    kind = run_kind(run)
+    if kind.task not in PACKED:
+        return f"the native and the reference engine do not run `data.task: {kind.task}`; torch does"
+    if kind.architecture not in PACKED[kind.task]:
+        return f"the native and the reference engine do not run `model.architecture: {kind.architecture}`; torch does"
+    return None
 
 
 def _no_such_device(device: str | None) -> str | None:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from attento.config import Settings, check_settings, read_yaml
+from attento.config import Settings, check_settings
 from attento.engines.task import Task, expect_task, run_kind
 from attento.errors import RunFolderError
 from attento.models.config import (
@@ -21,6 +21,7 @@ from attento.models.config import (
     TranslationModelConfig,
 )
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 
 
 class PartOfSettings(Settings):

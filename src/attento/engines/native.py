@@ -14,10 +14,14 @@ from attento.errors import AttentoError, ConfigError, InputError, MissingExtraEr
 
 if TYPE_CHECKING:
     import attento_native
+    import numpy as np
+    from numpy.typing import NDArray
 
 _NO_NUMBERS = "scores are not numbers"
 # The engine's whole numbers have 32 bits; an output may have one piece less, and eos.
 _MOST = 2**31 - 2
+# Outputs are drawn with random numbers for so many pieces at first, however long they may be.
+_DRAWN_FIRST = 4096
 
 
 class NativeEngine:
@@ -75,7 +79,7 @@ class NativeEngine:
 
     @property
     def max_length(self) -> int | None:
-        """The most tokens that a language model can read, bos among them; None where there is no limit."""
+        """The most tokens that what writes can read, bos among them; None where there is no limit."""
         return self._engine.max_target_length or None
 
     @property
@@ -126,16 +130,42 @@ class NativeEngine:
         if prefixes is not None:
             check_prefixes(prefixes, caps, self._engine.target_vocab_size)
         try:
-            found = self._engine.translate(
-                sources,
-                caps,
-                prefixes=prefixes or [],
-                uniform=_uniform(sources, caps, search),
-                search=_native_search(search),
-            )
+            found = self._search(sources, caps, prefixes or [()] * len(sources), search, _DRAWN_FIRST)
         except ValueError as problem:
             raise ConfigError(str(problem)) from None
         return [each if isinstance(each, str) else [Hypothesis(*fields) for fields in each] for each in found]
+
+    def _search(
+        self,
+        sources: Sequence[Sequence[int]],
+        caps: Sequence[int],
+        prefixes: Sequence[Sequence[int]],
+        search: SearchConfig,
+        drawn: int,
+    ) -> list[Any]:
+        """Search; where a draw has not ended after `drawn` pieces, draw the same again and on."""
+        bounds = caps
+        if search.sampling is not None:
+            bounds = [min(cap, max(drawn, len(prefix))) for cap, prefix in zip(caps, prefixes, strict=True)]
+        uniform = _uniform(sources, bounds, search)
+        settings = _native_search(search)
+        found = list(self._engine.translate(sources, bounds, prefixes=prefixes, uniform=uniform, search=settings))
+        longer = [
+            place
+            for place, each in enumerate(found)
+            if bounds[place] < caps[place] and not isinstance(each, str) and not all(fields[-1] for fields in each)
+        ]
+        if longer:
+            further = self._search(
+                [sources[place] for place in longer],
+                [caps[place] for place in longer],
+                [prefixes[place] for place in longer],
+                search,
+                4 * drawn,
+            )
+            for place, each in zip(longer, further, strict=True):
+                found[place] = each
+        return found
 
     def write(self, rows: Sequence[Row], max_tokens: int, sampling: SamplingConfig | None) -> list[tuple[int, ...]]:
         """Return for every row the tokens that a language model writes behind its prompt, as the torch engine does.
@@ -174,16 +204,19 @@ class NativeEngine:
         except ValueError as problem:
             raise InputError(str(problem)) from None
 
-    def cross_attention(self, source: Sequence[int], target: Sequence[int], layer: int) -> Any:
-        """Return where a decoder layer looks while it writes a given target: float32, (T + 1, H, S + 1).
+    def source_attention(self, source: Sequence[int], target: Sequence[int]) -> list["NDArray[np.float32]"]:
+        """Return where each layer looks in the source while it writes a given target: (H, T + 1, S + 1), eos included.
+
+        A decoder-only model looks at its source as a part of its one text.
 
         Raises:
-            InputError: there is no such layer, the model has no attention to a source, or as in `logits`.
+            InputError: the model is a language model, or as in `logits`.
         """
         try:
-            return self._engine.cross_attention(source, target, layer)
+            found = self._engine.source_attention(source, target)
         except ValueError as problem:
             raise InputError(str(problem)) from None
+        return list(found.transpose(1, 2, 0, 3))  # (T, L, H, S) -> (L, H, T, S)
 
     def product_rate(self) -> float:
         """Return how many multiplications a second the kernels do on data in the nearest cache; takes a moment."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attento.config import parse_json, parse_yaml, read_yaml, suggest
 from attento.engines.packed.inside import CONFIG, read_inside
 from attento.errors import ConfigError, RunFolderError
 from attento.run_folder import RunFolder
+from attento.setting_trees import parse_json, parse_yaml, read_yaml, suggest
 
 Task: TypeAlias = Literal["translation", "language_modeling", "classification", "masked_language_modeling", "denoising"]
 

@@ -13,8 +13,8 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from attento.config import suggest
 from attento.errors import InputError, MissingExtraError
+from attento.setting_trees import suggest
 
 # sacreBLEU has more, but they fetch a model from the network when first used.
 BLEU_TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")

@@ -1,30 +1,31 @@
 """Which source word each word of a translation comes from, read off the attention to the source.
 
-All heads of all layers that look at the source are taken, and their mean: which layer and head align best differs from
-model to model, and the mean comes near the best of them in each (docs/inside.md has the numbers). The last layer but
-one alone, which Garg et al. 2019 (arXiv:1909.02074, section 4) found best in six layers, is worse in the small models
-here. The weights are those of the step that writes a word. Tokens are joined to white-space words, marks and
-punctuation are left out, and each word of the translation is linked to the source word of most weight. It is no more
-than a reading of attention: no model here was trained to align.
+All heads of all layers that look at the source are taken, and their mean, unless some are named: which layer and head
+align best differs from model to model, and the mean comes near the best of them in each (docs/inside.md has the
+numbers). The last layer but one alone, which Garg et al. 2019 (arXiv:1909.02074, section 4) found best in six layers,
+is worse in the small models here. The weights are those of the step that writes a word. Tokens are joined to
+white-space words, marks and punctuation are left out, and each word of the translation is linked to the source word of
+most weight. It is no more than a reading of attention: no model here was trained to align. Needs torch only where the
+engine does.
 """
 
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from attento.errors import InputError
-from attento.inspection.reading import LoadedRun, check_length, force, load_run
+from attento.engines.choose import EngineName
+from attento.errors import ConfigError, InputError
 from attento.inspection.tokens import Line, read_text
-from attento.inspection.trace import Attention, Trace, as_numpy
-from attento.models.base import EncoderDecoder
 from attento.text.special import EOS_ID
+from attento.translator import Translator
 
+Heads: TypeAlias = Sequence[tuple[int, int | None]]
+"""Layers and their heads, both counted from 0; None stands for all heads of the layer."""
 _Matrix = NDArray[np.float64]
 
 
@@ -37,14 +38,12 @@ class AlignmentView:
         target: the translation's words.
         weights: how much each word of the translation (rows) looks at each source word; rows sum to 1.
         pairs: the links: source word, word of the translation, both counted from 0.
-        taken_from: what attention it was read off.
     """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     weights: _Matrix
     pairs: tuple[tuple[int, int], ...]
-    taken_from: str
 
     @property
     def pharaoh(self) -> str:
@@ -87,74 +86,123 @@ def _is_punctuation(token: str) -> bool:
     return all(unicodedata.category(character).startswith("P") for character in token)
 
 
-def looks_at_source(trace: Trace) -> list[Attention]:
-    """Return the attentions of a translation model to its source, a layer each."""
-    cross = [each for each in trace.attentions if each.kind == "cross"]
-    # One stack that reads both looks at the source as a part of its own text.
-    return cross or [each for each in trace.attentions if each.rows == each.columns == "source and target"]
-
-
-def align(looks: Sequence[Attention], source: Line, output: Line) -> AlignmentView:
-    """Read the alignment of one sentence off the attention to its source.
+def align(layers: Sequence[NDArray[Any]], source: Line, output: Line) -> AlignmentView:
+    """Read the alignment of one sentence off the attention to its source, the mean of all heads that are given.
 
     Args:
-        looks: one layer or more, recorded while source and translation were read at once; see `looks_at_source`.
+        layers: weights of one layer or more, (H, T, S) each.
         source: the source with its marks.
         output: what is written at each step, the end of sentence at the last.
     """
-    heads = torch.cat([each.weights[0].float() for each in looks])
-    weights = as_numpy(heads.mean(dim=0))[-len(output.ids) :, : len(source.ids)]
-    words = join_words(weights, output, source)
+    words = join_words(np.concatenate(layers).mean(axis=0, dtype=np.float64), output, source)
     pairs = sorted((int(row.argmax()), place) for place, row in enumerate(words) if row.any())
-    layers = looks[0].name if len(looks) == 1 else f"{len(looks)} layers"
-    taken_from = f"the mean of {len(heads)} heads of {layers}" if len(heads) > 1 else layers
-    return AlignmentView(source.text, output.text, words, tuple(pairs), taken_from)
+    return AlignmentView(source.text, output.text, words, tuple(pairs))
+
+
+@runtime_checkable
+class LooksAtSource(Protocol):
+    """What tells how it looks at a source while it writes a translation: the engines, that of torch with a recorder."""
+
+    @property
+    def max_source_length(self) -> int | None:
+        """The most tokens a source may have, eos among them; None where there is no limit."""
+        ...
+
+    @property
+    def max_length(self) -> int | None:
+        """The most tokens of a target that the model can read, bos among them; None where there is no limit."""
+        ...
+
+    def source_attention(self, source: Sequence[int], target: Sequence[int]) -> Sequence[NDArray[np.float32]]:
+        """Return where each layer looks in the source while it writes a given target: (H, T + 1, S + 1), eos included.
+
+        Ids are without bos and eos. Where nothing looks at the source there are no layers.
+        """
+        ...
 
 
 class Aligner:
-    """Aligns texts with their translations by a translation model, which reads both."""
+    """Aligns texts with their translations by the model of a translator, which reads both."""
 
-    def __init__(self, run: LoadedRun) -> None:
-        """Take a loaded run.
+    def __init__(self, translator: Translator, heads: Heads | None = None) -> None:
+        """Take a loaded translator; any engine will do.
+
+        Args:
+            translator: the translator.
+            heads: which heads' mean is taken; that of all heads of all layers if None.
 
         Raises:
-            InputError: its model is none that translates.
+            InputError: the model has no attention to the source.
+            ConfigError: it has no such heads, or `heads` names none.
         """
-        if not isinstance(run.model, EncoderDecoder):
-            raise InputError(f"{run.name}: holds {run.kind.text}, which has no source and translation to align")
-        self._run, self._model = run, run.model
+        self._tokenizers = translator.tokenizers
+        self._engine = _looking(translator)
+        # How many heads there are is told by how the model looks at an empty source.
+        there = [len(layer) for layer in self._engine.source_attention((), ())]
+        if not there:
+            raise InputError("the model has no attention to its source; nothing aligns there")
+        self._heads = _choose_heads(there, [(layer, None) for layer in range(len(there))] if heads is None else heads)
 
     @classmethod
-    def load(cls, path: Path, device: str | None = None) -> "Aligner":
-        """Load the translation model of a run folder.
+    def load(
+        cls, path: Path, device: str | None = None, engine: EngineName = "auto", heads: Heads | None = None
+    ) -> "Aligner":
+        """Load the translation model of a run folder, or a packed model; see `Translator.load`.
 
         Raises:
-            InputError: the folder's model does not translate.
-            RunFolderError: the folder holds no finished model.
+            AttentoError: as `Translator.load`, and as above.
         """
-        return cls(load_run(path, device))
+        return cls(Translator.load(path, device=device, engine=engine), heads)
 
     def align(self, source: str, target: str) -> Sequence[tuple[int, int]]:
         """Return the links between the white-space words of a source and its translation; none where one is empty.
 
         Raises:
-            InputError: the model has no attention to the source, or a text is longer than it can take.
+            InputError: a text is longer than the model can take.
         """
         if not source.split() or not target.split():
             return ()
-        run, model = self._run, self._model
-        read = read_text(run.tokenizers.source, source).before(EOS_ID)
-        written = read_text(run.tokenizers.target, target)
-        check_length(run, "sentence", len(read.ids), model.max_source_length)
-        check_length(run, "translation", len(written.ids) + 1, model.max_target_length)
-        reading, _ = force(run, model, read, written)
-        looks = looks_at_source(reading.trace)
-        if not looks:
-            raise InputError(
-                f"{run.name}: holds {run.kind.text}, which has no attention to its source; nothing aligns there"
-            )
-        return align(looks, read, reading.lines["output"]).pairs
+        read, written = read_text(self._tokenizers.source, source), read_text(self._tokenizers.target, target)
+        _check_length("sentence", len(read.ids) + 1, self._engine.max_source_length)
+        _check_length("translation", len(written.ids) + 1, self._engine.max_length)
+        layers = self._engine.source_attention(read.ids, written.ids)
+        chosen = [layers[layer][head : head + 1] for layer, head in self._heads]
+        return align(chosen, read.before(EOS_ID), written.before(EOS_ID)).pairs
 
     def pharaoh(self, source: str, target: str) -> str:
         """Return the same links as text; see `align`."""
         return pharaoh(self.align(source, target))
+
+
+def _looking(translator: Translator) -> LooksAtSource:
+    if isinstance(translator.engine, LooksAtSource):
+        return translator.engine
+    from attento.engines.torch import TorchEngine
+    from attento.inspection.source_attention import RecordedEngine
+
+    assert isinstance(translator.engine, TorchEngine)
+    return RecordedEngine(translator.engine.model)
+
+
+def _choose_heads(there: Sequence[int], wanted: Heads) -> list[tuple[int, int]]:
+    """Return the heads that are wanted, each once; `there` is how many each layer has."""
+    chosen: dict[tuple[int, int], None] = {}
+    for layer, head in wanted:
+        if not 0 <= layer < len(there) or not (head is None or 0 <= head < there[layer]):
+            name = f"layer {layer}" if head is None else f"head {layer}.{head}"
+            raise ConfigError(
+                f"there is no {name} that looks at the source; there are layers 0 to {len(there) - 1} with heads 0 to "
+                f"{max(there) - 1}"
+            )
+        chosen |= dict.fromkeys((layer, each) for each in (range(there[layer]) if head is None else (head,)))
+    if not chosen:
+        raise ConfigError("no head is named to take the alignment from; name one, or leave `heads` out for all")
+    return list(chosen)
+
+
+def _check_length(what: str, tokens: int, limit: int | None) -> None:
+    if limit is not None and tokens > limit:
+        raise InputError(
+            f"the {what} has {tokens} tokens with its marks, but the model takes at most {limit}; shorten it, or train "
+            "with a larger `model.max_positions`"
+        )

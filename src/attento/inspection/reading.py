@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from attento.config import check_settings, read_yaml
+from attento.config import check_settings
 from attento.data.masked.config import MASK_PIECE
 from attento.decoding.config import SearchConfig
 from attento.device import choose_device
@@ -27,6 +27,7 @@ from attento.models.build import build_classifier, build_language_model, build_m
 from attento.models.classification.self_attentive import SelfAttentive
 from attento.models.config import ClassifierModelConfig, LanguageModelConfig, MaskedModelConfig
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml
 from attento.text.special import BOS_ID, EOS_ID
 from attento.text.tokenizer import TokenizerPair
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attento.errors import InputError
-from attento.inspection.alignment import align, looks_at_source
+from attento.inspection.alignment import align
 from attento.inspection.flow import Diagram, draw_attention, draw_layers, draw_model
 from attento.inspection.reading import LoadedRun, Reading, load_run, read
+from attento.inspection.source_attention import looks_at_source, source_weights
 from attento.inspection.steps import BeamTree
 from attento.inspection.tokens import Line, readable
 from attento.inspection.trace import Attention, as_numpy
@@ -148,12 +149,13 @@ def _alignments(reading: Reading) -> list[dict[str, Any]]:
     """Return what all layers that look at the source tell of the alignment, then each alone."""
     if "output" not in reading.lines:
         return []
-    looks = looks_at_source(reading.trace)
-    parts = {"all layers": looks} if len(looks) > 1 else {}
-    parts |= {f"layer {each.layer}": [each] for each in looks}
+    looks, source, output = looks_at_source(reading.trace), reading.lines["source"], reading.lines["output"]
+    layers = source_weights(reading.trace, source.ids, output.ids)
+    parts = {"all layers": (f"{len(looks)} layers", layers)} if len(looks) > 1 else {}
+    parts |= {f"layer {each.layer}": (each.name, [layer]) for each, layer in zip(looks, layers, strict=True)}
     found = []
-    for name, part in parts.items():
-        aligned = align(part, reading.lines["source"], reading.lines["output"])
+    for name, (where, part) in parts.items():
+        aligned, heads = align(part, source, output), sum(map(len, part))
         found.append(
             {
                 "name": name,
@@ -162,7 +164,7 @@ def _alignments(reading: Reading) -> list[dict[str, Any]]:
                 "weights": np.round(aligned.weights, 4).tolist(),
                 "pairs": aligned.pairs,
                 "pharaoh": aligned.pharaoh,
-                "from": aligned.taken_from,
+                "from": f"the mean of {heads} heads of {where}" if heads > 1 else where,
             }
         )
     return found

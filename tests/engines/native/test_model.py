@@ -77,30 +77,38 @@ def test_a_source_may_be_longer_than_a_block(load, request, family, settings):
     np.testing.assert_allclose(load(model, config).logits(source, TARGET), ours, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{}, {"num_kv_heads": 2, "norm": "pre", "positions": "relative"}], ids=named)
-def test_where_a_layer_looks_is_what_the_torch_model_looks_at(load, translation, settings):
-    model, config = translation(**settings)
-    engine = load(model, config)
-    ids = torch.tensor([[*SOURCE, EOS_ID]])
+# What one stack reads at once has blocks of 256 tokens.
+@pytest.mark.parametrize("source", [[], SOURCE, [4 + place * place % 43 for place in range(307)]], ids=len)
+@pytest.mark.parametrize(
+    "family, settings",
+    [
+        ("translation", {}),
+        ("translation", {"num_kv_heads": 2, "norm": "pre", "positions": "relative"}),
+        ("one_stack", {"source_sees": "past", "num_kv_heads": 2}),
+        ("one_stack", {"source_sees": "all", "positions": "alibi"}),
+    ],
+)
+def test_where_each_layer_looks_is_where_the_torch_model_looks(packed, request, family, settings, source):
+    model, config = request.getfixturevalue(family)(**settings)
+    ids = torch.tensor([[*source, EOS_ID]])
     with torch.inference_mode(), record(model) as trace:
         model.decode(
             torch.tensor([[BOS_ID, *TARGET]]), model.start(model.encode(ids, torch.ones_like(ids, dtype=torch.bool)))
         )
-    for layer in range(3):
-        found = engine.cross_attention(SOURCE, TARGET, layer)
-        # (B, H, T, S) -> (T, H, S)
-        expected = trace.find("cross", layer).weights[0].transpose(0, 1).numpy()
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-        np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-5)
+    kind = "cross" if family == "translation" else "decoder self"
+    expected = [trace.find(kind, layer).weights[0, :, -len(TARGET) - 1 :, : len(source) + 1] for layer in range(3)]
+    path = packed(model, config)
+    for engine in (*engines(path), ReferenceEngine.load(path)):
+        found = engine.source_attention(source, TARGET)
+        assert [each.shape for each in found] == [(6, len(TARGET) + 1, len(source) + 1)] * 3
+        np.testing.assert_allclose(np.stack(found), np.stack(expected), atol=1e-5)
 
 
-def test_there_is_attention_to_a_source_where_there_is_a_source_to_look_at(load, translation, one_stack):
-    with pytest.raises(InputError, match="from 0 to 2"):
-        load(*translation()).cross_attention(SOURCE, TARGET, 3)
-    with pytest.raises(InputError, match="from 0 to 2"):
-        load(*translation()).cross_attention(SOURCE, TARGET, -1)
-    with pytest.raises(InputError, match="no attention to a source"):
-        load(*one_stack()).cross_attention(SOURCE, TARGET, 0)
+def test_a_language_model_has_no_source_to_look_at(packed, language):
+    path = packed(*language())
+    for engine in (*engines(path), ReferenceEngine.load(path)):
+        with pytest.raises(InputError, match="no source to look at"):
+            engine.source_attention(SOURCE, TARGET)
 
 
 def test_no_place_beyond_the_learned_ones_is_made_up(load, translation, language):
@@ -122,4 +130,4 @@ def test_ids_outside_the_vocabulary_are_refused(load, translation, source, targe
     with pytest.raises(InputError, match="outside the vocabulary"):
         engine.logits(source, target)
     with pytest.raises(InputError, match="outside the vocabulary"):
-        engine.cross_attention(source, target, 0)
+        engine.source_attention(source, target)

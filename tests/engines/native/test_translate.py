@@ -1,6 +1,7 @@
 """The native engine translates as the torch engine does, and no sentence's result depends on anything but itself."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,10 +10,12 @@ from packed_models import SOURCE, TARGET, named
 
 from attento.decoding.config import SamplingConfig, SearchConfig
 from attento.decoding.hypothesis import Hypothesis
+from attento.engines import native
 from attento.engines.base import Engine
 from attento.engines.native import NativeEngine
 from attento.engines.reference.engine import ReferenceEngine
 from attento.engines.torch import TorchEngine
+from attento.plain_settings import read_settings
 
 attento_native = pytest.importorskip("attento_native", reason="the native engine is not installed: `make native`")
 KERNELS = attento_native.available_kernels()
@@ -49,7 +52,7 @@ def agree(engine, model, search, prefixes=None):
 @pytest.mark.parametrize("search", SEARCHES, ids=named)
 def test_an_encoder_decoder_translates_as_in_torch(load, translation, settings, search):
     model, config = translation(**settings)
-    found = agree(load(model, config), model, SearchConfig.model_validate(search))
+    found = agree(load(model, config), model, read_settings(SearchConfig, search, "the case"))
     assert found[1] == [Hypothesis((), 0.0, 0.0, True)]
 
 
@@ -61,13 +64,13 @@ def test_an_encoder_decoder_translates_as_in_torch(load, translation, settings, 
 @pytest.mark.parametrize("search", [*SEARCHES[:4], SEARCHES[8]], ids=named)
 def test_a_decoder_only_model_translates_as_in_torch(load, one_stack, settings, search):
     model, config = one_stack(**settings)
-    agree(load(model, config), model, SearchConfig.model_validate(search))
+    agree(load(model, config), model, read_settings(SearchConfig, search, "the case"))
 
 
 @pytest.mark.parametrize("search", [*SEARCHES[:5], SEARCHES[8]], ids=named)
 def test_translations_begin_with_their_prefix(load, translation, one_stack, search):
     for model, config in (translation(), one_stack()):
-        found = agree(load(model, config), model, SearchConfig.model_validate(search), PREFIXES)
+        found = agree(load(model, config), model, read_settings(SearchConfig, search, "the case"), PREFIXES)
         for some, prefix in zip(found, PREFIXES, strict=True):
             assert all(list(each.ids[: len(prefix)]) == prefix for each in some)
 
@@ -82,6 +85,28 @@ def test_no_output_is_longer_than_the_model_can_write(load, translation):
     assert len(found[0].ids) == 6
     assert not found[0].finished
     assert found[0].ids == TorchEngine(model, device="cpu").translate([[5, 6]], search)[0][0].ids
+
+
+@pytest.mark.parametrize("first", [1, 3, 11])
+def test_draws_that_go_on_are_those_that_were_begun(load, translation, monkeypatch, first):
+    monkeypatch.setattr(native, "_DRAWN_FIRST", first)
+    model, config = translation()
+    for search in SEARCHES[-3:]:
+        search = read_settings(SearchConfig, search | {"max_extra_length": 29}, origin="")
+        agree(load(model, config), model, search, PREFIXES)
+        lengths = [
+            len(each.ids) for some in TorchEngine(model, device="cpu").translate(SOURCES, search) for each in some
+        ]
+        assert min(lengths) < 11 < max(lengths)
+
+
+def test_no_more_numbers_are_drawn_than_an_output_needs(load, translation):
+    # For all that the outputs might become there would be 16 GB.
+    model, config = translation()
+    search = SearchConfig(n_best=2, max_extra_length=1000, sampling=SamplingConfig(temperature=1.7))
+    expected = load(model, config).translate(SOURCES, search)
+    assert all(each.finished for some in expected for each in some)
+    assert load(model, config).translate(SOURCES, replace(search, max_extra_length=10**9)) == expected
 
 
 def test_a_cap_of_nothing_leaves_eos(load, translation):
@@ -150,10 +175,10 @@ def test_a_long_source_reads_the_same_beside_others(packed, translation, numbers
     sources = [
         [4 + (place * place + start) % 43 for place in range(length)] for start, length in enumerate((301, 5, 263))
     ]
-    found = NativeEngine.load(path, threads=1).translate(sources, ALONE[1].model_copy(update={"max_extra_length": 0}))
+    found = NativeEngine.load(path, threads=1).translate(sources, replace(ALONE[1], max_extra_length=0))
     single = NativeEngine.load(path, threads=1, max_rows=1)
     for source, some in zip(sources, found, strict=True):
-        assert single.translate([source], ALONE[1].model_copy(update={"max_extra_length": 0})) == [some]
+        assert single.translate([source], replace(ALONE[1], max_extra_length=0)) == [some]
 
 
 def test_many_threads_may_ask_at_once(load, translation):

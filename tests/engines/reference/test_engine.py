@@ -137,8 +137,7 @@ def test_it_translates_without_torch(packed, translation):
         "from pathlib import Path\n"
         "from attento.decoding.config import SearchConfig\n"
         "from attento.engines.reference.engine import ReferenceEngine\n"
-        f"search = SearchConfig.model_validate_json({SEARCHES[1].model_dump_json()!r})\n"
-        "found = ReferenceEngine.load(Path(sys.argv[1])).translate([[5, 11]], search)\n"
+        f"found = ReferenceEngine.load(Path(sys.argv[1])).translate([[5, 11]], {SEARCHES[1]!r})\n"
         "print([each.ids for each in found[0]])\n"
         "print([name for name in ('torch', 'jaxtyping') if name in sys.modules])\n"
     )

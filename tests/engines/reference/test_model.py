@@ -6,6 +6,8 @@ import torch
 from packed_models import POSITIONS, SOURCE, STACKS, TARGET, named, torch_logits
 from torch import nn
 
+from attento.errors import InputError
+from attento.inspection.probes.tracing import trace_pair
 from attento.nn.attention import MultiHeadAttention
 from attento.nn.embedding import TokenEmbedding
 from attento.nn.state import KeyValues
@@ -41,6 +43,29 @@ def check(model, engine):
 def test_an_encoder_decoder_is_the_torch_model(pack, translation, settings):
     model, config = translation(**settings)
     check(model, pack(model, config))
+
+
+@pytest.mark.parametrize(
+    "family, settings",
+    [
+        ("translation", {"num_kv_heads": 2, "norm": "pre", "positions": "relative"}),
+        *(("one_stack", {"source_sees": each, "positions": "rotary"}) for each in ("past", "all")),
+    ],
+)
+def test_where_each_layer_looks_is_where_the_torch_model_looks(pack, request, family, settings):
+    model, config = request.getfixturevalue(family)(**settings)
+    with torch.inference_mode():
+        trace = trace_pair(model, SOURCE, TARGET, "weights")
+    kind, found = "cross" if family == "translation" else "decoder self", pack(model, config)
+    for layer, weights in enumerate(found.source_attention(SOURCE, TARGET)):
+        expected = trace.find(kind, layer).weights[0, :, -len(TARGET) - 1 :, : len(SOURCE) + 1]
+        np.testing.assert_allclose(weights, expected, atol=1e-5)
+    assert layer == 2
+
+
+def test_a_language_model_has_no_source_to_look_at(pack, language):
+    with pytest.raises(InputError, match="no source to look at"):
+        pack(*language()).source_attention(SOURCE, TARGET)
 
 
 @pytest.mark.parametrize("source_sees", ["past", "all"])

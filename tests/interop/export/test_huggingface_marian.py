@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ def test_the_plain_way_to_use_it_gives_our_translations(exporter, translation_ru
         ids = run.encode(sentence)
         # Their cap is a number of tokens, whatever the source's length. It must not be met: what it cuts off has an
         # end for nothing there, and one that is paid for here.
-        capped = run.search.model_copy(update={"max_extra_length": 90 - len(ids)})
+        capped = replace(run.search, max_extra_length=90 - len(ids))
         ((best,),) = engine.translate([ids], capped)
         assert best.finished
         assert text == run.tokenizers.target.decode(best.ids)

@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertModel, BertTokenizer
 
-from attento.config import read_yaml
 from attento.data.masked.config import MASK_PIECE
 from attento.engines.embedding import SentenceEncoder
 from attento.errors import DataError
 from attento.interop.importing import import_model
 from attento.models.base import Sentences
+from attento.setting_trees import read_yaml
 from attento.text.special import BOS_ID, EOS_ID, PAD_ID
 from attento.text.tokenizer import load_joint
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 
-from attento.config import apply_overrides
 from attento.data.labels.batching import label_batches, make_label_batch
 from attento.data.labels.prepared import PreparedLabels
 from attento.engines.classification import ClassificationEngine
 from attento.errors import ConfigError, DataError
 from attento.models.classification.encoder_only import EncoderOnly
 from attento.run_folder import RunFolder
+from attento.setting_trees import apply_overrides
 from attento.training.run import load_recipe, train
 from attento.training.tasks.classification import ClassificationObjective, ClassificationTask, sentences_of
 from attento.training.tasks.language import LanguageTask

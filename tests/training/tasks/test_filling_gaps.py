@@ -12,12 +12,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from attento.config import apply_overrides
 from attento.engines.denoising import DenoisingEngine
 from attento.engines.masked import MaskedEngine
 from attento.engines.task import run_kind
 from attento.errors import DataError, RunFolderError
 from attento.run_folder import RunFolder
+from attento.setting_trees import apply_overrides
 from attento.training.run import load_recipe, train
 from attento.training.tasks.choose import task_of
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 import yaml
 
-from attento.config import apply_overrides
 from attento.data.stream.batching import evaluation_windows
 from attento.data.stream.prepared import PreparedStream
 from attento.engines.language import LanguageEngine
 from attento.errors import ConfigError, DataError, RunFolderError
 from attento.models.base import LanguageModel
 from attento.run_folder import RunFolder
+from attento.setting_trees import apply_overrides
 from attento.training import loop
 from attento.training.run import load_recipe, train
 from attento.training.tasks.language import LanguageObjective, LanguageTask, LanguageValidator

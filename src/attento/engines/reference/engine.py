@@ -39,7 +39,7 @@ class ReferenceEngine:
 
     @property
     def max_length(self) -> int | None:
-        """The most tokens that a language model can read, bos among them; None where there is no limit."""
+        """The most tokens that what writes can read, bos among them; None where there is no limit."""
         return self.model.settings.max_target_length
 
     def translate(
@@ -105,6 +105,20 @@ class ReferenceEngine:
         log_probs = log_softmax(self.logits(source, target)[-len(following) :])
         scores: Floats = log_probs[np.arange(len(following)), following]
         return scores
+
+    def source_attention(self, source: Sequence[int], target: Sequence[int]) -> list[Floats]:
+        """Return where each layer looks in the source while it writes a given target: (H, T + 1, S + 1), eos included.
+
+        A decoder-only model looks at its source as a part of its one text.
+
+        Raises:
+            InputError: the model is a language model.
+        """
+        s = self.model.settings
+        if s.architecture == "language_model":
+            raise InputError("the model is a language model, which has no source to look at")
+        _, state = self.model.decode(np.array([[s.bos_id, *target]]), self._encode(source)[1])
+        return [weights[0, :, :, : len(source) + 1] for weights in state.looks()]
 
     def _continue(self, row: Row, max_tokens: int, sampling: SamplingConfig | None) -> Hypothesis:
         s, state = self.model.settings, self.model.start()

@@ -64,12 +64,12 @@ class Attention:
             self._kept(_split(values, self.settings.num_kv_heads)),
         )
 
-    def gather(self, queries: Floats, seen: KeyValues, mask: Mask | None, relation: Relation) -> Floats:
-        """Attend and join the heads: (N, H, T, K) -> (N, H, T, E) -> (N, T, H*E)."""
-        context = scaled_dot_product_attention(
+    def gather(self, queries: Floats, seen: KeyValues, mask: Mask | None, relation: Relation) -> tuple[Floats, Floats]:
+        """Attend and join the heads: (N, H, T, K) -> (N, H, T, E) -> (N, T, H*E); return the weights too."""
+        context, weights = scaled_dot_product_attention(
             relation.rotate(queries), seen, mask, np.float32(self.settings.attention_scale), relation.bias
         )
-        return context.swapaxes(1, 2).reshape(len(context), context.shape[2], -1)
+        return context.swapaxes(1, 2).reshape(len(context), context.shape[2], -1), weights
 
     def _kept(self, heads: Floats) -> Floats:
         return bfloat16(heads) if self.keeps_half else heads
@@ -86,8 +86,8 @@ class SelfAttention(Attention):
 
     def __call__(
         self, hidden: Floats, before: KeyValues | None, mask: Mask | None, relation: Relation
-    ) -> tuple[Floats, KeyValues]:
-        """Return what each token gathers, and the keys and values of all that is seen: these tokens and those before.
+    ) -> tuple[Floats, KeyValues, Floats]:
+        """Return what each token gathers, the keys and values of all seen tokens, and the weights of these tokens.
 
         Args:
             hidden: the new tokens, (N, T, D).
@@ -98,7 +98,8 @@ class SelfAttention(Attention):
         queries, keys_values = np.split(self.qkv(hidden), [self.widths()[0]], axis=-1)
         new = self.keys_values(keys_values, relation)
         seen = new if before is None else before.append(new)
-        return self.output(self.gather(self.queries(queries), seen, mask, relation)), seen
+        context, weights = self.gather(self.queries(queries), seen, mask, relation)
+        return self.output(context), seen, weights
 
 
 class CrossAttention(Attention):
@@ -115,15 +116,16 @@ class CrossAttention(Attention):
         """Project the encoder's output."""
         return self.keys_values(self.project_source(memory), Relation())
 
-    def __call__(self, hidden: Floats, source: KeyValues) -> Floats:
-        """Return what each token gathers from the source."""
-        return self.output(self.gather(self.queries(self.query(hidden)), source, None, Relation()))
+    def __call__(self, hidden: Floats, source: KeyValues) -> tuple[Floats, Floats]:
+        """Return what each token gathers from the source, and the weights, (N, H, T, S)."""
+        context, weights = self.gather(self.queries(self.query(hidden)), source, None, Relation())
+        return self.output(context), weights
 
 
 def scaled_dot_product_attention(
     query: Floats, seen: KeyValues, mask: Mask | None, scale: np.float32, bias: Floats | None
-) -> Floats:
-    """Compute softmax(scale Q K^T + bias) V (section 3.2.1, eq. 1): (N, H, T, K) -> (N, H, T, E)."""
+) -> tuple[Floats, Floats]:
+    """Compute softmax(scale Q K^T + bias) V (section 3.2.1, eq. 1): (N, H, T, K) -> (N, H, T, E), (N, H, T, L)."""
     heads_per_group = query.shape[1] // seen.keys.shape[1]
     keys, values = (np.repeat(each, heads_per_group, axis=1) for each in (seen.keys, seen.values))
     scores = query @ keys.swapaxes(-2, -1) * scale  # (N, H, T, L)
@@ -131,8 +133,8 @@ def scaled_dot_product_attention(
         scores = scores + bias
     if mask is not None:
         scores = np.where(mask, scores, np.float32(-np.inf))
-    context: Floats = softmax(scores) @ values
-    return context
+    weights = softmax(scores)
+    return weights @ values, weights
 
 
 def softmax(scores: Floats) -> Floats:
@@ -242,10 +244,14 @@ class Residual:
 
 @dataclass(frozen=True)
 class LayerState:
-    """What a layer keeps: keys and values of the sequence so far, and of the source where it attends to one."""
+    """What a layer keeps: keys and values of the sequence so far, and of the source where it attends to one.
+
+    `look` is where the tokens looked that were read last: at the source, or at the sequence so far where there is none.
+    """
 
     seen: KeyValues | None
     source: KeyValues | None
+    look: Floats | None = None
 
     def select(self, rows: Ids) -> "LayerState":
         """Return a state whose row i is row `rows[i]` of this one; the source is the same for all rows."""
@@ -278,18 +284,23 @@ class Layer:
         self, hidden: Floats, state: LayerState, mask: Mask | None, relation: Relation
     ) -> tuple[Floats, LayerState]:
         """Read some more tokens."""
-        seen = state.seen
+        seen, look, cross, source = state.seen, state.look, self.cross_attention, state.source
 
         def attend(x: Floats) -> Floats:
-            nonlocal seen
-            gathered, seen = self.self_attention(x, state.seen, mask, relation)
+            nonlocal seen, look
+            gathered, seen, look = self.self_attention(x, state.seen, mask, relation)
             return gathered
 
         hidden = self.self_attention_residual(hidden, attend)
-        cross, source = self.cross_attention, state.source
         if cross is not None and source is not None:
-            hidden = self.cross_attention_residual(hidden, lambda x: cross(x, source))
-        return self.feed_forward_residual(hidden, self.feed_forward), LayerState(seen, source)
+
+            def attend_to_source(x: Floats) -> Floats:
+                nonlocal look
+                gathered, look = cross(x, source)
+                return gathered
+
+            hidden = self.cross_attention_residual(hidden, attend_to_source)
+        return self.feed_forward_residual(hidden, self.feed_forward), LayerState(seen, source, look)
 
 
 def _split(projected: Floats, heads: int) -> Floats:

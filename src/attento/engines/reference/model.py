@@ -33,6 +33,10 @@ class State:
         """Return a state whose row i is row `rows[i]` of this one."""
         return State(tuple(layer.select(rows) for layer in self.layers), self.length)
 
+    def looks(self) -> list[Floats]:
+        """Return where each layer has looked for the tokens read last, at the source if it attends to one by itself."""
+        return [layer.look for layer in self.layers if layer.look is not None]
+
 
 class Stack:
     """Layers, and how they are told where tokens stand: the encoder ("source"), or what writes ("target")."""

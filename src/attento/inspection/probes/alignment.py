@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from attento.engines.loading import evaluating
 from attento.evaluation.report.section import Figure, Grid, Section, number
-from attento.inspection.alignment import align, join_words, looks_at_source
+from attento.inspection.alignment import align, join_words
 from attento.inspection.probes.result import Result
 from attento.inspection.probes.tracing import trace_pair
+from attento.inspection.source_attention import looks_at_source, source_weights
 from attento.inspection.tokens import Line, read_text
-from attento.inspection.trace import Attention, as_numpy
+from attento.inspection.trace import Trace
 from attento.models.base import EncoderDecoder
 from attento.synthetic import Example
 from attento.text.special import EOS_ID
@@ -104,9 +105,8 @@ def probe_alignment(
             target = read_text(tokenizers.target, example.french)
             trace = trace_pair(model, source.ids, target.ids, "weights")
             lines = source.before(EOS_ID), target.before(EOS_ID)
-            looks = looks_at_source(trace)
-            found.append(align(looks, *lines).pairs)
-            for name, links in _links_by_part(looks, *lines):
+            found.append(align(source_weights(trace, *(line.ids for line in lines)), *lines).pairs)
+            for name, links in _links_by_part(trace, *lines):
                 parts.setdefault(name, []).append(links)
     known = [example.alignment for example in examples]
     lengths = [(len(example.english.split()), len(example.french.split())) for example in examples]
@@ -120,9 +120,9 @@ def probe_alignment(
     )
 
 
-def _links_by_part(looks: Sequence[Attention], source: Line, target: Line) -> Iterator[tuple[str, Links]]:
-    for attention in looks:
-        weights = as_numpy(attention.weights[0].float())[:, -len(target.ids) :, : len(source.ids)]
+def _links_by_part(trace: Trace, source: Line, target: Line) -> Iterator[tuple[str, Links]]:
+    layers = source_weights(trace, source.ids, target.ids)
+    for attention, weights in zip(looks_at_source(trace), layers, strict=True):
         name = f"{attention.kind} {attention.layer}"
         if attention.heads > 1:
             yield f"{name}, mean", _links(weights.mean(axis=0), source, target)

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from torch import nn
 
-from attento.config import read_yaml, suggest
 from attento.data.lines import read_lines
 from attento.decoding.config import SearchConfig
 from attento.engines.torch import TorchEngine
@@ -26,6 +25,7 @@ from attento.inspection.sites import sites
 from attento.models.base import EncoderDecoder
 from attento.nn.attention import MultiHeadAttention
 from attento.run_folder import RunFolder
+from attento.setting_trees import read_yaml, suggest
 from attento.synthetic import Example, sentences
 
 Task: TypeAlias = Literal["pronouns", "order", "scale", "cost", "alignment"]
