@@ -103,6 +103,11 @@ void tile(const Work& work, int row, std::int64_t vector, const typename Format:
     ATTENTO_UNROLL
     for (int j = 0; j < kAcross; ++j) sums[r][j] = starts[j];
   }
+  // What will be written, and is mostly read before.
+  for (int r = 0; r < kRows; ++r) {
+    const float* out = work.out + (row + r) * work.stride + vector * kLanes;
+    for (int j = 0; j < kAcross; ++j) __builtin_prefetch(out + j * kLanes, 1, 3);
+  }
   const std::int64_t panel_bytes = work.groups * kGroup;
   const std::byte* weights = work.weights(vector);
   const std::int64_t stride = work.rows.stride;
