@@ -70,6 +70,24 @@ def test_alignment_behind_each_translation(run: Path) -> None:
     assert invoke("translate", run, "--alignment", "--n-best", "2", "apple").exit_code == 2
 
 
+def test_what_is_too_long_to_align_is_translated_all_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["apple 3", "the bridge and the cloud", "cloud"]
+    plain = [each.text for each in Translator.load(run).translate(texts, split_sentences=False)]
+    aligner = Aligner.load(run)
+
+    def refuse(self: Aligner, source: str, target: str) -> str:
+        if source == texts[1]:
+            raise InputError("the sentence has 13 tokens with its marks, but the model takes at most 11")
+        return aligner.pharaoh(source, target)
+
+    expected = [aligner.pharaoh(texts[0], plain[0]), "", aligner.pharaoh(texts[2], plain[2])]
+    monkeypatch.setattr("attento.cli.translate._load_aligner", lambda *_: type("Refusing", (), {"pharaoh": refuse})())
+    result = invoke("translate", run, "--alignment", *texts)
+    aligned = result.stdout_bytes.decode()
+    assert aligned == "".join(f"{text}\t{links}\n" for text, links in zip(plain, expected, strict=True))
+    assert "note: too long to align in 1 of 3 (number 2)" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("given", "heads"), [("0.1", [(0, 1)]), ("0.2,0.0", [(0, 2), (0, 0)]), ("0", None), (" 0.1, 0", None)]
 )

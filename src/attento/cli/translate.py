@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from attento.cli.options import (
     load_translator,
     read_sampling,
 )
+from attento.errors import InputError
 
 if TYPE_CHECKING:
     from attento.decoding.config import SamplingConfig, SearchConfig
@@ -126,7 +127,7 @@ def translate(
     typed = not text and input is None and sys.stdin.isatty()
     if typed:
         say("Type a line and press Enter; end with Ctrl-D.")
-    job = _Job(translator, search, whole_lines or alignment, prefix, _Form(n_best, as_json, aligner))
+    job = _Job(translator, search, whole_lines or alignment, prefix, aligner, _Form(n_best, as_json))
     job.do(_chunks(lines, 1 if typed else CHUNK_LINES), output)
 
 
@@ -136,18 +137,16 @@ class _Form:
 
     n_best: int | None
     as_json: bool
-    aligner: "Aligner | None"
 
-    def render(self, translation: "Translation", number: int) -> str:
+    def render(self, translation: "Translation", number: int, links: str | None, flags: Sequence[str]) -> str:
         """Return the line of a translation, or its lines where several are wanted."""
-        links = None if self.aligner is None else self.aligner.pharaoh(translation.source, translation.text)
         if self.as_json:
             record = {
                 "source": translation.source,
                 "translation": translation.text,
                 "score": translation.score,
                 "alternatives": [{"translation": each.text, "score": each.score} for each in translation.alternatives],
-                "flags": list(translation.flags),
+                "flags": list(flags),
             } | ({} if links is None else {"alignment": links})
             return json.dumps(record, ensure_ascii=False) + "\n"
         if self.n_best is None:
@@ -165,6 +164,7 @@ class _Job:
     search: "SearchConfig"
     whole_lines: bool
     prefix: str | None
+    aligner: "Aligner | None"
     form: _Form
 
     def do(self, chunks: Iterable[list[str]], output: Path | None) -> None:
@@ -174,8 +174,9 @@ class _Job:
             for chunk in chunks:
                 for translation in self._translate(chunk):
                     number += 1
-                    file.write(self.form.render(translation, number))
-                    for flag in translation.flags:
+                    links, flags = self._align(translation)
+                    file.write(self.form.render(translation, number, links, flags))
+                    for flag in flags:
                         flagged[flag].append(number)
                 # A reader at the other end of a pipe should not wait for a full buffer.
                 file.flush()
@@ -188,6 +189,16 @@ class _Job:
         return self.translator.translate(
             chunk, search=self.search, split_sentences=not self.whole_lines, prefixes=prefixes
         )
+
+    def _align(self, translation: "Translation") -> tuple[str | None, Sequence[str]]:
+        """Return the links as text, none where none are wanted, and all that is to be told of a translation."""
+        if self.aligner is None:
+            return None, translation.flags
+        try:
+            return self.aligner.pharaoh(translation.source, translation.text), translation.flags
+        except InputError:
+            # The others are translated and aligned all the same.
+            return "", (*translation.flags, "too long to align")
 
 
 def _refuse_both(text: list[str] | None, input: Path | None, alignment: bool, n_best: int | None) -> None:
