@@ -1,5 +1,5 @@
-// The set for 64-bit ARM: NEON, which all have, with the dot products of bytes (sdot of ARMv8.2) where the processor
-// and the compiler know them.
+// The set for 64-bit ARM: NEON, which all have, with the dot products of bytes (sdot of ARMv8.2) and the products of
+// matrices of bytes (smmla of ARMv8.6) where the processor and the compiler know them.
 #include "sets.h"
 
 #if defined(__aarch64__)
@@ -18,12 +18,21 @@
 #include "numbers.h"
 #include "target.h"
 
-// What a region with dot products is compiled for; not defined where the compiler has them by no such region, as clang
-// before version 17. Some processors all have them, as Apple's.
-#if defined(__ARM_FEATURE_DOTPROD) || (defined(__clang__) && __clang_major__ >= 17)
+// What the regions of the two are compiled for; not defined where the compiler knows them by no such region, as clang
+// before version 17 unless all code is compiled for such processors. gcc wants ARMv8.2 below them.
+#if defined(__clang__)
+#if defined(__ARM_FEATURE_DOTPROD) || __clang_major__ >= 17
 #define ATTENTO_DOT_PRODUCTS "dotprod"
-#elif !defined(__clang__)
+#endif
+#if (defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)) || __clang_major__ >= 17
+#define ATTENTO_MATRIX_PRODUCTS "dotprod,i8mm"
+#endif
+#elif defined(__ARM_FEATURE_DOTPROD)
+#define ATTENTO_DOT_PRODUCTS "+dotprod"
+#define ATTENTO_MATRIX_PRODUCTS "+dotprod+i8mm"
+#else
 #define ATTENTO_DOT_PRODUCTS "arch=armv8.2-a+dotprod"
+#define ATTENTO_MATRIX_PRODUCTS "arch=armv8.2-a+dotprod+i8mm"
 #endif
 
 namespace attento {
@@ -105,8 +114,6 @@ void product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* o
   }
 }
 
-constexpr Kernels kPlain = {"neon", prepare, product, attend, normalize, gate, sum_exp, raise, store_numbers};
-
 }  // namespace
 }  // namespace attento
 
@@ -137,20 +144,67 @@ ATTENTO_END_TARGET
 
 #endif
 
+#if defined(ATTENTO_MATRIX_PRODUCTS)
+
+ATTENTO_BEGIN_TARGET(ATTENTO_MATRIX_PRODUCTS)
+
 namespace attento {
+namespace {
+
+namespace i8mm {
+using namespace dot;
+#include "neon_i8mm.inl"
+}
+
+// Two rows take as many instructions either way, and of one row half the work would be for nothing.
+void matrix_product(const Matrix& matrix, const Rows& rows, Epilogue epilogue, float* out, std::int64_t stride) {
+  if (matrix.number != Number::int8 || rows.count <= 2) return dot_product(matrix, rows, epilogue, out, stride);
+  i8mm::multiply_matrix(matrix, rows, epilogue, out, stride);
+}
+
+}  // namespace
+}  // namespace attento
+
+ATTENTO_END_TARGET
+
+#endif
+
+namespace attento {
+namespace {
+
+constexpr Kernels kPlain = {"neon", prepare, product, attend, normalize, gate, sum_exp, raise, store_numbers};
+#if defined(ATTENTO_DOT_PRODUCTS)
+constexpr Kernels kDot = {"neon", prepare, dot_product, attend, normalize, gate, sum_exp, raise, store_numbers};
+#endif
+#if defined(ATTENTO_MATRIX_PRODUCTS)
+constexpr Kernels kMatrix = {"neon", prepare, matrix_product, attend, normalize, gate, sum_exp, raise, store_numbers};
+#endif
+
+#if defined(__linux__)
+// HWCAP_ASIMDDP and HWCAP2_I8MM, which older headers lack.
+[[maybe_unused]] bool has_dot_products() { return (getauxval(AT_HWCAP) & 1ul << 20) != 0; }
+[[maybe_unused]] bool has_matrix_products() { return (getauxval(AT_HWCAP2) & 1ul << 13) != 0; }
+#elif defined(__APPLE__)
+bool has(const char* feature) {
+  int value = 0;
+  std::size_t size = sizeof value;
+  return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+[[maybe_unused]] bool has_dot_products() { return has("hw.optional.arm.FEAT_DotProd"); }
+[[maybe_unused]] bool has_matrix_products() { return has("hw.optional.arm.FEAT_I8MM"); }
+#else
+[[maybe_unused]] bool has_dot_products() { return false; }
+[[maybe_unused]] bool has_matrix_products() { return false; }
+#endif
+
+}  // namespace
 
 const Kernels* neon_kernels() {
-#if defined(ATTENTO_DOT_PRODUCTS)
-  static constexpr Kernels kDot = {"neon", prepare,     dot_product, attend,       normalize,
-                                   gate,   sum_exp, raise, store_numbers};
-#if defined(__linux__)
-  constexpr unsigned long kHas = 1ul << 20;  // HWCAP_ASIMDDP, which older headers lack
-  if ((getauxval(AT_HWCAP) & kHas) != 0) return &kDot;
-#elif defined(__APPLE__)
-  int has = 0;
-  std::size_t size = sizeof has;
-  if (sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0) return &kDot;
+#if defined(ATTENTO_MATRIX_PRODUCTS)
+  if (has_dot_products() && has_matrix_products()) return &kMatrix;
 #endif
+#if defined(ATTENTO_DOT_PRODUCTS)
+  if (has_dot_products()) return &kDot;
 #endif
   return &kPlain;
 }
