@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import FrameType, TracebackType
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.distributed as dist
@@ -42,6 +42,8 @@ class Ranks(Alone):
 
     All processes call the same methods in the same order.
     """
+
+    _ended: ClassVar[dist.ProcessGroup | None] = None
 
     def __init__(self, config: RecipeConfig, environment: Mapping[str, str]) -> None:
         """Find out which process this is, and take a device.
@@ -117,6 +119,9 @@ class Ranks(Alone):
             self._watch.leave()
             # Nobody ends while another still looks for it.
             self._exchange("left", "")
+            # What has summed up gradients may be freed last. It would end gloo's threads without letting go of Python's
+            # lock, for which they may wait: the group has to outlive it.
+            Ranks._ended = dist.group.WORLD
             dist.destroy_process_group()
             return
         if _is_broken_connection(problem):
