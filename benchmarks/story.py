@@ -161,14 +161,23 @@ def minilm() -> Iterator[str]:
     yield from _lines("minilm", "| cosine")
 
 
+def native_quality() -> Iterator[str]:
+    """Yield the rows of the recipes that stand alone; those of the comparisons are many."""
+    yield from (line for line in _lines("native_quality", "| run") if not line.startswith("| compare-"))
+
+
 TABLES = {
-    "native-quality": lambda: _lines("native_quality", "| run"),
+    "native-quality": native_quality,
+    "native-quality-text": lambda: _lines("native_quality", "| language model"),
     "native-tiny": lambda: _lines("native_speed", "| tiny |"),
     "native-base": lambda: _lines("native_speed", "| base |"),
+    "native-avx512": lambda: _lines("native_speed", "| both held to avx512"),
+    "native-avx2": lambda: _lines("native_speed", "| both held to avx2"),
     "native-threads": lambda: _lines("native_speed", "| two threads"),
     "native-trained": lambda: _lines("native_speed", "| trained"),
     "cold-start": lambda: _lines("cold_start", "| engine"),
-    "native-start": lambda: _lines("native_speed", "| a fresh process"),
+    "native-start": lambda: _lines("native_speed", "| a fresh process, base"),
+    "shortlist": lambda: _lines("shortlist", "| model"),
     "modern": modern,
     "shakespeare": shakespeare,
     "cache": cache,
