@@ -1,38 +1,24 @@
-"""What is shown is what was used, for every architecture; and nothing is left of a recording."""
+"""What is shown is what was used, for every architecture."""
 
 from typing import Any
 
 import architectures
 import pytest
 import torch
+from recorded import EVERY, B, S, T, begin, make, sentences, target, work
 from torch import Tensor, nn
 
-from attento.decoding.beam import beam_search
 from attento.decoding.greedy import greedy_search
 from attento.errors import InputError
 from attento.inspection.record import available, record
 from attento.inspection.trace import Attention, Trace
-from attento.models.base import Classifier, EncoderDecoder, LanguageModel, MaskedLanguageModel, Sentences
+from attento.models.base import EncoderDecoder, LanguageModel
 from attento.models.classification.decomposable import SoftAlignment
 from attento.models.classification.self_attentive import Annotation
-from attento.models.language.ngram import NGramModel
 from attento.models.translation.convolutional import SourceAttention
 from attento.nn.alignment import Alignment
 from attento.nn.attention import MultiHeadAttention
-from attento.nn.state import DecoderState
 
-# Rows, source, target, vocabulary, classes.
-B, S, T, V, C = 5, 9, 7, 17, 3
-LENGTHS = [9, 1, 4, 6, 2]
-
-EVERY = (
-    {("translation", name): settings for name, settings in architectures.TRANSLATION.items()}
-    | {("language", name): settings for name, settings in architectures.LANGUAGE.items()}
-    | {("counted", name): settings for name, settings in architectures.COUNTED.items()}
-    | {("classification", name): settings for name, settings in architectures.CLASSIFICATION.items()}
-    | {("masked", name): settings for name, settings in architectures.MASKED.items()}
-)
-every_model = pytest.mark.parametrize("which", EVERY, ids="-".join)
 WITHOUT_ATTENTION = {
     *(("translation", name) for name in ("rnn_elman", "rnn_gru", "rnn_lstm_reversed", "bytenet")),
     *(("language", name) for name in ("window_mlp", "elman", "lstm", "gru", "causal_convolution")),
@@ -42,59 +28,6 @@ WITHOUT_ATTENTION = {
 with_attention = pytest.mark.parametrize(
     "which", [each for each in EVERY if each not in WITHOUT_ATTENTION], ids="-".join
 )
-
-
-def make(which: tuple[str, str]) -> nn.Module:
-    torch.manual_seed(1)
-    (task, _), settings = which, EVERY[which]
-    match task:
-        case "translation":
-            model: nn.Module = architectures.translation_model(settings, V, V)
-        case "language" | "counted":
-            model = architectures.language_model(settings, V)
-        case "classification":
-            model = architectures.classifier(settings, V, C)
-        case _:
-            model = architectures.masked_model(settings, V)
-    if isinstance(model, NGramModel):
-        model.fit(torch.cat((torch.tensor([2]), torch.randint(V, (211,)))).numpy())
-    model = model.double()
-    with torch.no_grad():
-        # Away from what is drawn at first: gains of one and biases of zero would hide a mistake.
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter) * (parameter.std(correction=0) + 0.1))
-    return model.eval()
-
-
-def sentences(seed: int) -> Sentences:
-    generator = torch.Generator().manual_seed(seed)
-    mask = torch.arange(S) < torch.tensor(LENGTHS).roll(seed)[:, None]
-    return Sentences(torch.randint(4, V, (B, S), generator=generator).masked_fill(~mask, 0), mask)
-
-
-def target() -> Tensor:
-    return torch.randint(4, V, (B, T), generator=torch.Generator().manual_seed(3))
-
-
-def work(model: nn.Module, pieces: tuple[int, ...] = (T,)) -> Tensor:
-    """Send a batch with padding through a model; return all its logits."""
-    if isinstance(model, Classifier):
-        return model([sentences(seed) for seed in range(model.num_sentences)])
-    if isinstance(model, MaskedLanguageModel):
-        return model(sentences(0))
-    assert isinstance(model, EncoderDecoder | LanguageModel)
-    logits, state = [], begin(model)
-    for piece in target().split(list(pieces), dim=1):
-        more, state = model.decode(piece, state)
-        logits.append(more)
-    return torch.cat(logits, dim=1)
-
-
-def begin(model: EncoderDecoder | LanguageModel) -> DecoderState:
-    if isinstance(model, LanguageModel):
-        return model.start(B)
-    source = sentences(0)
-    return model.start(model.encode(source.ids, source.mask))
 
 
 def all_of(trace: Trace) -> dict[str, Tensor]:
@@ -107,15 +40,6 @@ def all_of(trace: Trace) -> dict[str, Tensor]:
         if getattr(each, name) is not None
     }
     return arrays | trace.arrays
-
-
-def traces_of(model: nn.Module) -> dict[tuple[str, str], dict[Any, Any]]:
-    """Everything a module holds, hooks too."""
-    held = {}
-    for name, module in model.named_modules():
-        for key, value in vars(module).items():
-            held[name, key] = dict(value) if isinstance(value, dict) else {None: id(value)}
-    return held
 
 
 def mixed(attention: Attention) -> Tensor:
@@ -193,29 +117,6 @@ def test_scores_weights_and_context_are_one_computation(which: tuple[str, str]) 
         torch.testing.assert_close(each.weights, softmax, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(each.context, mixed(each), rtol=1e-9, atol=1e-12)
         assert ((each.weights.sum(-1) - somewhere[..., 0].double()).abs() < 1e-12).all()
-
-
-@every_model
-def test_nothing_is_left_and_nothing_is_changed(which: tuple[str, str]) -> None:
-    model = make(which)
-    before, expected = traces_of(model), work(model)
-    with record(model, available(model)):
-        during = work(model)
-    after = work(model)
-    assert traces_of(model) == before
-    assert torch.equal(during, expected)
-    assert torch.equal(after, expected)
-    assert during.requires_grad == expected.requires_grad
-
-
-@pytest.mark.parametrize("name", ["transformer", "convs2s", "attention_dot", "rnn_gru"])
-def test_nothing_is_left_after_an_error(name: str) -> None:
-    model = make(("translation", name))
-    before = traces_of(model)
-    with pytest.raises(ZeroDivisionError), record(model, available(model)):
-        work(model)
-        raise ZeroDivisionError
-    assert traces_of(model) == before
 
 
 @pytest.mark.parametrize("which", [each for each in EVERY if each[0] not in ("classification", "masked")], ids="-".join)
@@ -364,61 +265,6 @@ def test_a_recording_that_begins_within_a_text_shows_what_came_before_as_columns
     for expected, actual in zip(whole.attentions, rest.attentions, strict=True):
         torch.testing.assert_close(actual.weights, expected.weights[:, :, 3:], rtol=1e-9, atol=1e-10)
         torch.testing.assert_close(actual.key, expected.key, rtol=1e-9, atol=1e-10)
-
-
-def test_a_beam_is_refused() -> None:
-    model = make(("translation", "transformer"))
-    assert isinstance(model, EncoderDecoder)
-    with pytest.raises(InputError, match=r"as a beam does.*search greedily, or record one pass"), record(model):
-        beam_search(model.decode, begin(model), beam_size=2, bos_id=2, eos_id=3, max_lengths=torch.full((B,), 4))
-
-
-@pytest.mark.parametrize("name", ["transformer", "attention_additive", "prefix"])
-def test_a_second_pass_is_refused(name: str) -> None:
-    model = make(("translation", name))
-    with pytest.raises(InputError, match="one recording holds one pass"), record(model, ["weights"]):
-        work(model)
-        work(model)
-
-
-def test_a_second_sentence_is_refused() -> None:
-    model = make(("classification", "decomposable"))
-    with pytest.raises(InputError, match="one recording holds one pass"), record(model):
-        work(model)
-        work(model)
-
-
-def test_a_state_may_outlive_its_recording() -> None:
-    model = make(("language", "decoder_only"))
-    assert isinstance(model, LanguageModel)
-    with record(model) as trace:
-        _, state = model.decode(target(), model.start(B))
-    weights = trace.find("decoder self", 1).weights
-    twice = state.select(torch.tensor([1, 1]))
-    logits, _ = model.decode(target()[:2, :1], twice)
-    assert logits.shape == (2, 1, V)
-    assert trace.find("decoder self", 1).weights is weights
-
-
-def test_recordings_may_stand_in_each_other() -> None:
-    model = make(("translation", "transformer"))
-    before = traces_of(model)
-    with record(model, "weights") as outer:
-        with record(model, "logits") as inner:
-            logits = work(model)
-        assert vars(model)["decode"].func.__name__ == "go_on"
-    assert traces_of(model) == before
-    assert list(inner.arrays) == ["logits"]
-    assert torch.equal(inner.array("logits"), logits)
-    assert len(outer.attentions) == 6
-
-
-def test_unknown_names_are_refused() -> None:
-    model = make(("translation", "transformer"))
-    with pytest.raises(InputError, match="`wights` is nothing that can be recorded; there are weights, query, key"):
-        record(model, ["wights"]).__enter__()
-    with pytest.raises(InputError, match="a Transformer has no `hidden`; what can be recorded of it: weights, query"):
-        record(model, ["hidden"]).__enter__()
 
 
 def test_what_hooks_of_others_change_is_recorded_as_changed() -> None:

@@ -86,6 +86,12 @@ def write_recipe() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, write_recipe: Callable[..., Path]) -> Path:
+    """A recipe of 42 steps, with its text beside it."""
+    return write_recipe(tmp_path_factory.mktemp("recipe"), training__max_steps=42)
+
+
 class Pairs:
     """Pairs of random ids in memory."""
 

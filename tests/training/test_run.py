@@ -16,11 +16,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
+from training_runs import run
 
 from attento.data.pairs.prepare import prepare
 from attento.data.pairs.prepared import PreparedCorpus
 from attento.engines.torch import TorchEngine
-from attento.errors import ConfigError, DataError, RunFolderError, TrainingError
+from attento.errors import ConfigError, RunFolderError
 from attento.models.base import EncoderDecoder
 from attento.run_folder import RunFolder
 from attento.training import run as run_module
@@ -28,10 +29,9 @@ from attento.training.build import build_trainer
 from attento.training.loop import Trainer
 from attento.training.parallel.alone import Alone
 from attento.training.records.averaging import average_weights
-from attento.training.run import load_recipe, train
+from attento.training.run import load_recipe
 from attento.training.validation import ValidationResult, Validator
 
-WriteRecipe = Callable[..., Path]
 TIMES = ("train/source_tokens_per_second", "train/target_tokens_per_second")
 
 # The command line, with steps slow enough to be hit between two checkpoints.
@@ -52,12 +52,6 @@ Trainer.step = slow_step
 sys.argv = ["attento", *sys.argv[1:]]
 main()
 """
-
-
-def run(recipe: Path, output: Path, *overrides: str, prepared: Path | None = None) -> tuple[bool, list[str]]:
-    said: list[str] = []
-    finished = train(load_recipe(recipe, recipe.parent, overrides, prepared), output, said.append)
-    return finished, said
 
 
 def records(output: Path) -> list[dict[str, Any]]:
@@ -86,11 +80,6 @@ def assert_same_runs(found: Path, expected: Path) -> None:
     ours, theirs = content(found), content(expected)
     assert ours.keys() == theirs.keys()
     assert [name for name in theirs if ours[name] != theirs[name]] == []
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory, write_recipe: WriteRecipe) -> Path:
-    return write_recipe(tmp_path_factory.mktemp("recipe"), training__max_steps=42)
 
 
 @pytest.fixture(scope="module")
@@ -324,49 +313,11 @@ def test_other_text_is_refused_and_nothing_is_touched(copy: Path, recipe: Path, 
     assert (copy / "tokenizer.model").read_bytes() == before["tokenizer.model"]
 
 
-def test_missing_text_is_named(recipe: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train\.source"):
-        train(load_recipe(recipe, tmp_path), tmp_path / "run", print)
-    # Nothing half-made is in the way of the next attempt.
-    assert not (tmp_path / "run" / "config.yaml").exists()
-    assert run(recipe, tmp_path / "run", "training.max_steps=1")[0]
-
-
-def test_a_folder_of_something_else_is_left_alone(recipe: Path, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(RunFolderError, match="is not empty and holds no run; choose another --output"):
-        run(recipe, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
-    with pytest.raises(RunFolderError, match="is no folder"):
-        run(recipe, tmp_path / "README.md")
-
-
 def test_cut_off_while_it_prepared_it_begins_again(recipe: Path, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole / "prepared", tmp_path / "prepared")
     (tmp_path / ".prepared.partial-elsewhere-1").mkdir()
     (tmp_path / ".prepared.partial-elsewhere-1" / "tokenizer.model").write_bytes(b"half")
     assert run(recipe, tmp_path, "training.max_steps=1")[0]
-
-
-def test_settings_that_failed_may_be_mended(recipe: Path, tmp_path: Path) -> None:
-    output = tmp_path / "run"
-    with pytest.raises(ConfigError, match=r"a training source has 7 tokens.*at most 5.*`model\.max_positions`"):
-        run(recipe, output, "model.positions=learned", "model.max_positions=5")
-    assert run(recipe, output, "model.positions=learned", "model.max_positions=7", "training.max_steps=1")[0]
-
-
-def test_before_the_first_checkpoint_a_run_begins_anew_with_any_settings(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", die)
-        with pytest.raises(KeyboardInterrupt):
-            run(recipe, tmp_path / "run")
-    assert (tmp_path / "run" / "config.yaml").is_file()
-    assert run(recipe, tmp_path / "run", "model.d_ff=17", "training.max_steps=2")[0]
 
 
 def test_a_finished_model_without_checkpoints_is_not_trained_over(recipe: Path, copy: Path) -> None:
@@ -375,12 +326,6 @@ def test_a_finished_model_without_checkpoints_is_not_trained_over(recipe: Path, 
     with pytest.raises(RunFolderError, match="holds a finished model, but no checkpoint"):
         run(recipe, copy)
     assert (copy / "model.safetensors").read_bytes() == weights
-
-
-def test_a_wrong_device_shows_before_the_text_is_prepared(recipe: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="device `tpu`"):
-        run(recipe, tmp_path / "run", "training.device=tpu")
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_prepared_folder_brings_its_own_settings(recipe: Path, whole: Path, tmp_path: Path) -> None:
@@ -395,21 +340,3 @@ def test_a_prepared_folder_brings_its_own_settings(recipe: Path, whole: Path, tm
     assert (output / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     with pytest.raises(ConfigError, match=r"--set data\.tokenizer\.vocab_size=20: .*prepared already"):
         run(recipe, output, "data.tokenizer.vocab_size=20", prepared=prepared)
-
-
-def test_a_full_disk_is_told_and_the_run_goes_on_later(
-    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "sync_file", full)
-        with pytest.raises(RunFolderError, match=r"config\.yaml: cannot be written: .*No space left"):
-            run(recipe, tmp_path / "run")
-    assert not (tmp_path / "run" / "config.yaml").exists()
-    with monkeypatch.context() as patch:
-        patch.setattr("attento.training.records.checkpoint.sync_file", full)
-        with pytest.raises(TrainingError, match="No space left"):
-            run(recipe, tmp_path / "run", "training.max_steps=4")
-    assert run(recipe, tmp_path / "run", "training.max_steps=4")[0]

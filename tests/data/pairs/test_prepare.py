@@ -1,59 +1,20 @@
 import json
 import os
-import random
-import resource
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from parallel_text import GOOD, VALIDATION, configure, contents, many_pairs, texts, write_pairs
 
-from attento.data.pairs.config import CleaningConfig, CorpusConfig, DataConfig, TokenizerConfig
+from attento.data.pairs.config import CleaningConfig, DataConfig, TokenizerConfig
 from attento.data.pairs.corpora import Chunk, Pair
 from attento.data.pairs.prepare import _Reservoir, fingerprint, prepare
 from attento.data.pairs.prepared import PreparedCorpus
-from attento.errors import DataError
-
-NOUNS = {"cat": "chat", "street": "rue", "animal": "animal", "house": "maison", "tree": "arbre"}
-GOOD: list[Pair] = [
-    (f"the {e} number {n} ends", f"ici finit {f} numéro {n}") for n in range(17) for e, f in NOUNS.items()
-]
-VALIDATION: list[Pair] = [("a street and a tree", "une rue et un arbre"), ("", "vide"), ("a cat", "un chat")]
-
-
-def write_pairs(folder: Path, name: str, pairs: list[Pair]) -> CorpusConfig:
-    for side, suffix in enumerate(("en", "fr")):
-        (folder / f"{name}.{suffix}").write_bytes("".join(f"{pair[side]}\n" for pair in pairs).encode())
-    return CorpusConfig(source=f"{name}.en", target=f"{name}.fr")
-
-
-def configure(folder: Path, *corpora: list[Pair], validation: list[Pair] = VALIDATION, **changes: Any) -> DataConfig:
-    settings: dict[str, Any] = {
-        "source_language": "en",
-        "target_language": "fr",
-        "train": tuple(write_pairs(folder, f"train{n}", pairs) for n, pairs in enumerate(corpora)),
-        "validation": write_pairs(folder, "dev", validation),
-        "tokenizer": TokenizerConfig(vocab_size=293, normalization="identity"),
-    }
-    return DataConfig(**(settings | changes))
-
-
-def texts(corpus: PreparedCorpus) -> list[Pair]:
-    source, target = corpus.tokenizers.source, corpus.tokenizers.target
-    return [
-        (source.decode(s.tolist()), target.decode(t.tolist())) for s, t in corpus.train.take(range(len(corpus.train)))
-    ]
 
 
 def report_of(corpus: PreparedCorpus) -> dict[str, Any]:
     return json.loads((corpus.path / "report.json").read_text(encoding="utf-8"))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_good_pairs_come_back_in_their_order(tmp_path: Path) -> None:
@@ -173,16 +134,6 @@ def test_windows_line_ends_change_no_id(tmp_path: Path) -> None:
     plain = prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "plain")
     ended = configure(tmp_path, [(f"{source}\r", f"{target}\r") for source, target in GOOD])
     assert texts(prepare(ended, tmp_path, tmp_path / "ended")) == texts(plain)
-
-
-def many_pairs() -> list[Pair]:
-    generator = random.Random(7)
-    words = [*NOUNS, *NOUNS.values()]
-
-    def sentence() -> str:
-        return " ".join(generator.choices(words, k=generator.randrange(4)))
-
-    return [(sentence(), sentence()) for _ in range(9001)]
 
 
 def make_older(folder: Path, seconds: int = 7) -> None:
@@ -316,14 +267,6 @@ def test_other_settings_replace_the_folder(tmp_path: Path) -> None:
     assert prepare(changed, tmp_path, tmp_path / "out").tokenizers.source.vocab_size == 307
 
 
-def test_a_folder_of_the_user_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/thesis.txt").write_text("mine")
-    with pytest.raises(DataError, match="holds other things"):
-        prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out")
-    assert contents(tmp_path / "out") == {"thesis.txt": b"mine"}
-
-
 def test_fingerprint_tells_settings_and_text_apart_but_not_places(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     variants: dict[str, Callable[[], DataConfig]] = {
@@ -363,96 +306,6 @@ def test_reservoir_keeps_every_pair_equally_often() -> None:
     assert max(kept) < 510
 
 
-def test_no_pair_left_is_told_with_the_reasons(tmp_path: Path) -> None:
-    config = configure(tmp_path, [("same words", "same words"), ("", "vide"), ("more", "more")])
-    config = config.model_copy(update={"tokenizer": TokenizerConfig(vocab_size=271)})
-    with pytest.raises(DataError, match=r"no training pair is left of 3 \(empty: 1, identical: 2\)"):
-        prepare(config, tmp_path, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("stage", ["reading", "training the tokenizer", "encoding"])
-@pytest.mark.parametrize("older", [False, True])
-def test_an_interruption_at_any_stage_leaves_nothing_half_made(tmp_path: Path, stage: str, older: bool) -> None:
-    if older:
-        prepare(configure(tmp_path, GOOD[:61]), tmp_path, tmp_path / "out")
-    config = configure(tmp_path, GOOD)
-    before = {path.name for path in tmp_path.iterdir()}
-
-    def interrupt(at: str, done: int, total: int | None) -> None:
-        if at == stage:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare(config, tmp_path, tmp_path / "out", progress=interrupt)
-    assert {path.name for path in tmp_path.iterdir()} == before
-    if older:
-        assert len(PreparedCorpus.open(tmp_path / "out").train) == 61
-    assert len(prepare(config, tmp_path, tmp_path / "out").train) == len(GOOD)
-
-
-SCRIPT = """
-import signal, sys, time
-from pathlib import Path
-from attento.config import load_settings
-from attento.data.pairs.config import DataConfig
-from attento.data.pairs.prepare import prepare
-
-def progress(stage, done, total):
-    if stage == "encoding":
-        print("encoding", flush=True)
-        time.sleep(600)
-
-if __name__ == "__main__":
-    # Whoever starts tests in the background may have had it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    folder = Path(sys.argv[1])
-    prepare(load_settings(DataConfig, folder / "data.yaml"), folder, folder / "out", workers=2, progress=progress)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs process groups")
-def test_ctrl_c_ends_all_processes_and_leaves_nothing(tmp_path: Path) -> None:
-    config = configure(tmp_path, many_pairs())
-    (tmp_path / "data.yaml").write_text(config.model_dump_json())
-    (tmp_path / "script.py").write_text(SCRIPT)
-    before = {path.name for path in tmp_path.iterdir()}
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py"), str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == "encoding\n"
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent and its workers
-        _, errors = process.communicate()  # ends when all that hold the pipes have ended, workers too
-    assert errors.count("KeyboardInterrupt") == 1, errors
-    assert {path.name for path in tmp_path.iterdir()} == before
-
-
-@pytest.mark.parametrize("limit", [1009, 20011])
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
-    # The least that makes the system refuse to write: a limit on the size of files.
-    config = configure(tmp_path, many_pairs())
-    before = {path.name for path in tmp_path.iterdir()}
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        with pytest.raises(DataError, match=rf"{tmp_path / 'out'}: cannot be written: .*[Ff]ile too large"):
-            prepare(config, tmp_path, tmp_path / "out")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert {path.name for path in tmp_path.iterdir()} == before
-
-
-def test_bad_text_is_told_before_anything_is_made(tmp_path: Path) -> None:
-    config = configure(tmp_path, GOOD)
-    with (tmp_path / "dev.fr").open("ab") as file:
-        file.write(b"one more\n")
-    with pytest.raises(DataError, match=r"dev\.en has 3 lines and .*dev\.fr has 4"):
-        prepare(config, tmp_path, tmp_path / "deep/out")
-    assert not (tmp_path / "deep").exists()
-
-
 def test_progress_goes_from_nothing_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attento.data.lines.CHUNK_LINES", 31)
     told: list[tuple[str, int, int | None]] = []
@@ -462,35 +315,3 @@ def test_progress_goes_from_nothing_to_all(tmp_path: Path, monkeypatch: pytest.M
         ("training the tokenizer", 0, 1), ("training the tokenizer", 1, 1),
         ("encoding", 31, 85), ("encoding", 62, 85), ("encoding", 85, 85),
     ]  # fmt: skip
-
-
-def test_workers_must_be_one_at_least(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="`workers` must be at least 1"):
-        prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out", workers=0)
-
-
-@pytest.mark.parametrize("missing", ["prepared.json", "tokenizer.model", "train-00000.arrow", "validation-00000.arrow"])
-def test_an_incomplete_folder_is_told(tmp_path: Path, missing: str) -> None:
-    prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out")
-    (tmp_path / "out" / missing).unlink()
-    with pytest.raises(DataError, match=r"prepared folder|no tokenizer|prepare the data again"):
-        PreparedCorpus.open(tmp_path / "out")
-    if missing != "prepared.json":  # without it, the folder could be anybody's
-        assert texts(prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out")) == GOOD
-
-
-def test_a_missing_validation_text_is_told(tmp_path: Path) -> None:
-    corpus = prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out")
-    (tmp_path / "out/validation.target.txt").unlink()
-    with pytest.raises(DataError, match=r"validation\.target\.txt: cannot be read"):
-        corpus.validation_texts()
-
-
-@pytest.mark.parametrize("record", ["", "[]", "{", '{"format": 0}'])
-def test_a_damaged_or_foreign_record_is_told(tmp_path: Path, record: str) -> None:
-    prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out")
-    (tmp_path / "out/prepared.json").write_text(record)
-    with pytest.raises(DataError, match="prepare the data again"):
-        PreparedCorpus.open(tmp_path / "out")
-    # and it can be prepared again
-    assert len(prepare(configure(tmp_path, GOOD), tmp_path, tmp_path / "out").train) == len(GOOD)
