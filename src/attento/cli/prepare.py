@@ -22,6 +22,34 @@ if TYPE_CHECKING:
 VOCAB_SIZE = 8000
 _OWN_FILES = "Your own files"
 
+SourceLanguage = Annotated[
+    str | None, typer.Option("--source-language", help="For example en.", rich_help_panel=_OWN_FILES)
+]
+TargetLanguage = Annotated[
+    str | None, typer.Option("--target-language", help="For example de.", rich_help_panel=_OWN_FILES)
+]
+TrainSource = Annotated[
+    Path | None,
+    typer.Option("--train-source", help="Training text, a sentence a line.", rich_help_panel=_OWN_FILES),
+]
+TrainTarget = Annotated[
+    Path | None, typer.Option("--train-target", help="Its translation, line by line.", rich_help_panel=_OWN_FILES)
+]
+ValidationSource = Annotated[
+    Path | None, typer.Option("--validation-source", help="Text to judge training by.", rich_help_panel=_OWN_FILES)
+]
+ValidationTarget = Annotated[
+    Path | None, typer.Option("--validation-target", help="Its translation.", rich_help_panel=_OWN_FILES)
+]
+VocabSize = Annotated[
+    int | None,
+    typer.Option(
+        "--vocab-size",
+        help=f"Pieces in the shared vocabulary, {VOCAB_SIZE} by default.",
+        rich_help_panel=_OWN_FILES,
+    ),
+]
+
 
 def prepare(
     output: Annotated[
@@ -36,33 +64,13 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; one a core by default.", show_default=False)
     ] = None,
-    source_language: Annotated[
-        str | None, typer.Option("--source-language", help="For example en.", rich_help_panel=_OWN_FILES)
-    ] = None,
-    target_language: Annotated[
-        str | None, typer.Option("--target-language", help="For example de.", rich_help_panel=_OWN_FILES)
-    ] = None,
-    train_source: Annotated[
-        Path | None,
-        typer.Option("--train-source", help="Training text, a sentence a line.", rich_help_panel=_OWN_FILES),
-    ] = None,
-    train_target: Annotated[
-        Path | None, typer.Option("--train-target", help="Its translation, line by line.", rich_help_panel=_OWN_FILES)
-    ] = None,
-    validation_source: Annotated[
-        Path | None, typer.Option("--validation-source", help="Text to judge training by.", rich_help_panel=_OWN_FILES)
-    ] = None,
-    validation_target: Annotated[
-        Path | None, typer.Option("--validation-target", help="Its translation.", rich_help_panel=_OWN_FILES)
-    ] = None,
-    vocab_size: Annotated[
-        int | None,
-        typer.Option(
-            "--vocab-size",
-            help=f"Pieces in the shared vocabulary, {VOCAB_SIZE} by default.",
-            rich_help_panel=_OWN_FILES,
-        ),
-    ] = None,
+    source_language: SourceLanguage = None,
+    target_language: TargetLanguage = None,
+    train_source: TrainSource = None,
+    train_target: TrainTarget = None,
+    validation_source: ValidationSource = None,
+    validation_target: ValidationTarget = None,
+    vocab_size: VocabSize = None,
 ) -> None:
     """Tokenize and store text for training; parallel text is cleaned first, and reported on.
 

@@ -31,16 +31,28 @@ def test_what_was_put_inside_comes_out(packed: Path) -> None:
 
 def test_a_file_cut_off_anywhere_is_refused(packed: Path) -> None:
     content = packed.read_bytes()
-    last = content.rindex(FILES["tokenizer.model"]) + 211
-    for size in (0, 7, 39, 41, 200, 500, last - 1):
+    for size in (8, 39, 41, 200, 500, len(content) - 1):
         packed.write_bytes(content[:size])
-        with pytest.raises(RunFolderError, match="is no packed model"):
+        with pytest.raises(RunFolderError, match=r"cut off.*; export it again with `attento export RUN"):
             read_inside(packed)
 
 
-@pytest.mark.parametrize(
-    "content", [b"PK\3\4" + bytes(97), b"ATTENTO\n" + b"\2" + bytes(97), b"ATTENTO\n" + b"\xff" * 97]
-)
+def test_a_file_of_a_newer_version_is_refused(packed: Path) -> None:
+    content = packed.read_bytes()
+    packed.write_bytes(content[:8] + (2).to_bytes(4, "little") + content[12:])
+    with pytest.raises(RunFolderError, match=r"made by a newer version: it is of format 2, but only 1 can be read"):
+        read_inside(packed)
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 0), (16, 10**6), (12, 10**6)])
+def test_a_wrong_header_is_refused(packed: Path, place: int, value: int) -> None:
+    content = packed.read_bytes()
+    packed.write_bytes(content[:place] + value.to_bytes(4, "little") + content[place + 4 :])
+    with pytest.raises(RunFolderError, match="is damaged: its header is wrong"):
+        read_inside(packed)
+
+
+@pytest.mark.parametrize("content", [b"", b"ATTENTO", b"PK\3\4" + bytes(97), bytes(211)])
 def test_other_files_are_refused(packed: Path, content: bytes) -> None:
     packed.write_bytes(content)
     with pytest.raises(RunFolderError, match=r"is no packed model; `attento export RUN --format native` makes one"):
@@ -49,7 +61,7 @@ def test_other_files_are_refused(packed: Path, content: bytes) -> None:
 
 def test_a_model_without_settings_is_refused(packed: Path) -> None:
     write_packed(packed, {"d_model": 17.0}, {"file:tokenizer.model": store(np.zeros(13, np.uint8))})
-    with pytest.raises(RunFolderError, match="is no packed model"):
+    with pytest.raises(RunFolderError, match="holds no settings of a run"):
         read_inside(packed)
 
 
